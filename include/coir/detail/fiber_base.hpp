@@ -1,0 +1,111 @@
+// What a fiber's record has in common with its public handle. Internal: use coir::fiber<T>.
+//
+// The record lies at the top of the fiber's own stack, so that a parked fiber touches one page, and its
+// payload (result, then callable) right below it: docs/adr/0001-record-on-stack.md. A handle therefore keeps
+// the stack.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+
+#include "coir/attributes.hpp"
+#include "coir/detail/threads.hpp"
+
+namespace coir::detail {
+
+enum class fiber_state : std::uint8_t { ready, running, parked, done };
+
+// What fiber_base::run is asked to do with the payload.
+enum class payload_step : std::uint8_t {
+  call,     // run the callable, store the result, destroy the callable
+  discard,  // only destroy the callable
+  dispose,  // destroy the result
+};
+
+enum fiber_flag : std::uint8_t {
+  is_main = 1,         // a thread's own stack
+  has_result = 2,      // `dispose` has something to do
+  error_observed = 4,  // some handle rethrew or looked at the exception
+  has_extras = 8,      // a name or callbacks: there is something to free
+  own_stack_size = 16,
+};
+
+// A record that was recycled by the same thread is reused as it is: all that is not set by spawn is back to
+// these values by then (scheduler::recycle), so that a spawn writes two cache lines and not four.
+struct alignas(64) fiber_base {
+  std::atomic<std::uint32_t> refs{2};                  // handles + 1 while the fiber has not ended
+  std::atomic<fiber_state> state{fiber_state::ready};  // `done` is published with release
+  std::uint8_t pending = 0;     // interrupts it must hear of now; see lib/wait/interrupt.hpp
+  std::uint8_t flags = 0;       // fiber_flag
+  std::uint8_t interrupts = 0;  // all that is pending, shielded or not
+  void (*run)(fiber_base* self, payload_step step) = nullptr;
+  std::exception_ptr error;    // what left the callable
+  void* context = nullptr;     // saved stack pointer while not running
+  fiber_base* next = nullptr;  // run queue
+  void* eh_caught = nullptr;   // __cxa_eh_globals while not running: exceptions being handled
+  unsigned eh_uncaught = 0;    // … and being thrown
+  int saved_errno = 0;
+  const void* spawn_site = nullptr;  // address of the call of spawn
+  // 64 bytes: all that a switch touches
+
+  bool done() const noexcept {
+    return state.load(std::memory_order_acquire) == fiber_state::done;  // pairs with the release in finish
+  }
+};
+
+inline constexpr std::size_t largest_payload = 4096;
+
+// The part of a payload that ends `offset` bytes below the record.
+template <class T>
+T* below(fiber_base* f, std::size_t offset) noexcept {
+  return reinterpret_cast<T*>(reinterpret_cast<char*>(f) - offset);
+}
+
+// Reserves a fiber with `payload_size` bytes below its record (a multiple of 16, at most largest_payload). It
+// does not run yet. Throws as coir::spawn.
+fiber_base* create_fiber(const attributes* how, std::size_t payload_size,
+                         void (*run)(fiber_base*, payload_step));
+// The same, and queued already: for payloads whose construction can neither fail nor wait.
+fiber_base* create_started_fiber(const attributes* how, std::size_t payload_size,
+                                 void (*run)(fiber_base*, payload_step));
+// Queues a created fiber on this thread. The fiber holds one reference, the caller another.
+void start_fiber(fiber_base* f) noexcept;
+// Gives back a created fiber whose payload could not be constructed.
+void abandon_fiber(fiber_base* f) noexcept;
+
+bool join_fiber_until(fiber_base* f, std::int64_t deadline_ns);
+void cancel_fiber(fiber_base* f) noexcept;
+void raise_in_fiber(fiber_base* f, std::exception_ptr error);
+// Frees the record and stack of an ended fiber after the last reference is gone.
+void free_fiber(fiber_base* f) noexcept;
+// Marks the fiber's exception as seen, so that it is not reported as lost, and rethrows it.
+[[noreturn]] void rethrow_error(fiber_base* f);
+void mark_observed(fiber_base* f) noexcept;
+std::uint64_t fiber_id(const fiber_base* f) noexcept;
+const char* fiber_name(const fiber_base* f) noexcept;
+
+inline void retain(fiber_base* f) noexcept {
+  if (single_threaded())
+    f->refs.store(f->refs.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  else
+    f->refs.fetch_add(1, std::memory_order_relaxed);
+}
+
+inline void release(fiber_base* f) noexcept {
+  if (single_threaded()) {
+    const std::uint32_t left = f->refs.load(std::memory_order_relaxed) - 1;
+    f->refs.store(left, std::memory_order_relaxed);
+    if (left == 0) free_fiber(f);
+    return;
+  }
+  // acq_rel: the last release sees all that other holders wrote.
+  if (f->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) free_fiber(f);
+}
+
+// The fibers of the calling thread other than its main one that have not ended, plus reasons to patch always.
+// Not zero: a patched call goes the cooperative way.
+extern thread_local std::uint32_t cooperative __attribute__((tls_model("initial-exec")));
+
+}  // namespace coir::detail

@@ -1,0 +1,45 @@
+// Durations and time points of the public API, in nanoseconds. Internal.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+
+namespace coir::detail {
+
+inline constexpr std::int64_t never_ns = std::numeric_limits<std::int64_t>::max();
+
+[[noreturn]] void negative_duration(const char* where, long double seconds);
+std::int64_t now_ns();  // the scheduler's clock
+
+// Nanoseconds, rounded up so that nothing ends early; huge values become never_ns.
+template <class Rep, class Period>
+std::int64_t to_ns(std::chrono::duration<Rep, Period> d) noexcept {
+  using seconds = std::chrono::duration<long double>;
+  if (seconds(d).count() >= 9.2e9L) return never_ns;
+  if constexpr (std::is_floating_point_v<Rep>)
+    return static_cast<std::int64_t>(std::chrono::ceil<std::chrono::nanoseconds>(d).count());
+  else
+    return std::chrono::ceil<std::chrono::nanoseconds>(d).count();
+}
+
+// Throws std::invalid_argument naming `where` and the value if `d` is negative.
+template <class Rep, class Period>
+std::int64_t checked_duration(const char* where, std::chrono::duration<Rep, Period> d) {
+  if (d < d.zero()) negative_duration(where, std::chrono::duration<long double>(d).count());
+  return to_ns(d);
+}
+
+inline std::int64_t deadline_after(std::int64_t ns) {
+  std::int64_t at;
+  return ns == never_ns || __builtin_add_overflow(now_ns(), ns, &at) ? never_ns : at;
+}
+
+// A point of any clock as a deadline on the scheduler's clock.
+template <class Clock, class Duration>
+std::int64_t deadline_at(std::chrono::time_point<Clock, Duration> t) {
+  const auto left = t - Clock::now();
+  return left <= left.zero() ? now_ns() : deadline_after(to_ns(left));
+}
+
+}  // namespace coir::detail

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+
+#include "coir/detail/switch.hpp"
+#include "coir/detail/time.hpp"
+
+namespace coir::detail {
+void sleep_until_ns(std::int64_t deadline_ns);
+switch_request begin_yield();
+void finish_interrupted_yield(fiber_base* self);  // throws, unless the stack unwinds
+}  // namespace coir::detail
+
+/// The running fiber. A thread's own stack is its main fiber, so these work everywhere but in signal
+/// handlers.
+namespace coir::this_fiber {
+
+/// Lets the other ready fibers of this thread run first. Throws cancelled, timed_out or what was raised.
+inline void yield() {
+  const detail::switch_request r = detail::begin_yield();
+  detail::switch_fibers(r);
+  if (__builtin_expect(r.self->pending != 0, 0)) detail::finish_interrupted_yield(r.self);
+}
+
+/// Sleeps for `d`, never less; zero yields. Suspends. Throws cancelled, timed_out or what was raised;
+/// std::invalid_argument if `d` is negative.
+template <class Rep, class Period>
+void sleep_for(std::chrono::duration<Rep, Period> d) {
+  detail::sleep_until_ns(detail::deadline_after(detail::checked_duration("coir::this_fiber::sleep_for", d)));
+}
+
+/// Sleeps until the point `t` of any clock; a past one yields. Suspends. Throws as sleep_for.
+template <class Clock, class Duration>
+void sleep_until(std::chrono::time_point<Clock, Duration> t) {
+  while (Clock::now() < t) detail::sleep_until_ns(detail::deadline_at(t));
+}
+
+/// The fiber's number; no other fiber of the process has had it. Never suspends.
+std::uint64_t id();
+
+/// The name given at spawn, "fiber", or "main". Never suspends.
+std::string_view name();
+
+/// Throws cancelled, timed_out or what was raised if the fiber should end; for long computations. Never
+/// suspends.
+void check_cancelled();
+
+/// Keeps cancellation, raised exceptions and the timeouts around it from ending waits while it lives; they
+/// are delivered after it. For clean-up that must wait. Timeouts made inside work. Nests; left by the fiber
+/// that made it.
+class shield {
+ public:
+  shield();
+  ~shield();
+  shield(const shield&) = delete;
+  shield& operator=(const shield&) = delete;
+};
+
+}  // namespace coir::this_fiber

@@ -1,0 +1,77 @@
+#include "launcher/options.hpp"
+
+#include <string_view>
+
+#include "launcher/failure.hpp"
+
+namespace coir::launcher {
+
+const char* const usage =
+    "usage: coir-run [OPTION...] [--] PROGRAM [ARGUMENT...]\n"
+    "Runs PROGRAM, a dynamically linked one, with libc's blocking calls patched, so that they park the "
+    "calling\n"
+    "fiber instead of blocking its thread. The programs that it starts are patched too.\n"
+    "\n"
+    "  --reactor=NAME  epoll, uring or auto: how fibers wait for I/O (sets COIR_REACTOR)\n"
+    "  --verify        only load PROGRAM, and print for each patched name the object that provides it;\n"
+    "                  exit status 0 if all names are patched, else 1\n"
+    "  --no-preload    with --verify: PROGRAM as it is, linked with coir-patch itself\n"
+    "  --help          this text\n"
+    "  --version       the version of coir\n"
+    "\n"
+    "Exit status: PROGRAM's own; or 2 bad arguments, 125 a file of coir is missing, 126 PROGRAM cannot be "
+    "run\n"
+    "patched, 127 there is no such program.\n";
+
+namespace {
+
+[[noreturn]] void reject(const std::string& message) {
+  throw failure(status::bad_arguments, message + " (coir-run --help tells more)");
+}
+
+std::string parse_reactor(std::string_view name) {
+  if (name != "epoll" && name != "uring" && name != "auto")
+    reject("--reactor: '" + std::string(name) + "' is not epoll, uring or auto");
+  return std::string(name);
+}
+
+}  // namespace
+
+options parse_options(char** argv) {
+  constexpr std::string_view reactor_is = "--reactor=";
+  options result;
+  char** next = argv + 1;
+  for (; *next != nullptr && **next == '-'; ++next) {
+    const std::string_view argument = *next;
+    if (argument == "--") {
+      ++next;
+      break;
+    }
+    if (argument == "--help" || argument == "-h") {
+      result.what = action::help;
+      return result;
+    }
+    if (argument == "--version") {
+      result.what = action::version;
+      return result;
+    }
+    if (argument == "--verify")
+      result.what = action::verify;
+    else if (argument == "--no-preload")
+      result.preload = false;
+    else if (argument.starts_with(reactor_is))
+      result.reactor = parse_reactor(argument.substr(reactor_is.size()));
+    else if (argument == "--reactor")
+      reject("--reactor: the name is missing; write --reactor=epoll, --reactor=uring or --reactor=auto");
+    else
+      reject("'" + std::string(argument) + "': no such option");
+  }
+  if (!result.preload && result.what != action::verify)
+    reject("--no-preload: only of use with --verify; a program linked with coir-patch needs no coir-run");
+  if (*next == nullptr) reject("PROGRAM: missing");
+  if (**next == '\0') reject("PROGRAM: an empty name");
+  result.program = next;
+  return result;
+}
+
+}  // namespace coir::launcher

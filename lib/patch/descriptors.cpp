@@ -1,0 +1,65 @@
+// Descriptors that are closed, replaced or changed. These act on every thread: fibers elsewhere may wait for
+// them.
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+
+#include "patch/hook.hpp"
+#include "posix/close.hpp"
+
+namespace posix = coir::posix;
+using coir::sys::real;
+
+COIR_HOOK int close(int fd) {
+  return posix::close(fd);
+}
+COIR_HOOK int close_range(unsigned first, unsigned last, int flags) noexcept {
+  return posix::close_range(first, last, flags);
+}
+COIR_HOOK void closefrom(int first) noexcept {
+  posix::closefrom(first);
+}
+COIR_HOOK int dup2(int from, int to) noexcept {
+  return posix::dup2(from, to);
+}
+COIR_HOOK int dup3(int from, int to, int flags) noexcept {
+  return posix::dup3(from, to, flags);
+}
+
+COIR_HOOK int fclose(FILE* f) {
+  if (f != nullptr) {
+    const int fd = fileno_unlocked(f);
+    if (fd >= 0) posix::forget(fd);
+  }
+  return real.fclose(f);
+}
+
+namespace {
+int noted(int r, bool changes_flags) noexcept {
+  if (changes_flags) posix::flags_changed();
+  return r;
+}
+}  // namespace
+
+COIR_HOOK int fcntl(int fd, int command, ...) {
+  va_list rest;
+  va_start(rest, command);
+  const long argument = va_arg(rest, long);
+  va_end(rest);
+  return noted(real.fcntl(fd, command, argument), command == F_SETFL);
+}
+COIR_HOOK int fcntl64(int fd, int command, ...) {
+  va_list rest;
+  va_start(rest, command);
+  const long argument = va_arg(rest, long);
+  va_end(rest);
+  return noted(real.fcntl(fd, command, argument), command == F_SETFL);
+}
+COIR_HOOK int ioctl(int fd, unsigned long request, ...) noexcept {
+  va_list rest;
+  va_start(rest, request);
+  const long argument = va_arg(rest, long);
+  va_end(rest);
+  return noted(real.ioctl(fd, request, argument), request == FIONBIO);
+}

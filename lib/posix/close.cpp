@@ -1,0 +1,150 @@
+#include "posix/close.hpp"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <new>
+
+#include "posix/descriptor.hpp"
+#include "posix/offload.hpp"
+#include "sys/raw.hpp"
+#include "sys/real.hpp"
+
+namespace coir::posix {
+namespace {
+
+// "The owner `generation` of `fd` is gone" for another thread's scheduler.
+struct closed_message : base::inbox_node {
+  int fd;
+  std::uint32_t generation;
+};
+
+void deliver_closed(base::inbox_node* node) noexcept {
+  auto* m = static_cast<closed_message*>(node);
+  scheduler* s = scheduler::existing();
+  fd_state* state = s->fds().find(m->fd);
+  if (state != nullptr && s->opened_io() != nullptr)
+    s->opened_io()->forget(m->fd, *state, m->generation, false);
+  delete m;
+}
+
+void tell_others(int fd, std::uint32_t generation, std::uint64_t users) noexcept {
+  const scheduler* here = scheduler::existing();
+  sched::mailbox::for_each([&](sched::mailbox& m) {
+    if (m.owner() == here || (users >> (m.slot() % 64) & 1) == 0) return;
+    m.forget_elsewhere(fd);
+    auto* message = new (std::nothrow) closed_message;
+    if (message == nullptr) return;  // its waiters wait on; nothing else is wrong
+    message->deliver = deliver_closed;
+    message->fd = fd;
+    message->generation = generation;
+    if (!m.post(message)) delete message;
+  });
+}
+
+// The child of a vfork runs in this memory until it execs; what it closes are its own descriptors, not the
+// parent's.
+std::atomic<long> process{0};
+
+const bool process_known = [] {
+  const auto note = [] { process.store(sys::raw(SYS_getpid), std::memory_order_relaxed); };
+  note();
+  return ::pthread_atfork(nullptr, nullptr, note) == 0;
+}();
+
+bool in_vfork_child() noexcept {
+  const long own = process.load(std::memory_order_relaxed);
+  return own != 0 && own != sys::raw(SYS_getpid);
+}
+
+// A close that waits until the peer has taken what was sent (SO_LINGER).
+bool lingers(int fd) noexcept {
+  if (__builtin_expect(!linger_used.load(std::memory_order_relaxed), 1) || detail::cooperative == 0)
+    return false;
+  linger l = {};
+  socklen_t size = sizeof l;
+  return sys::raw(SYS_getsockopt, fd, SOL_SOCKET, SO_LINGER, sys::word(&l), sys::word(&size)) == 0 &&
+         l.l_onoff != 0 && l.l_linger > 0;
+}
+
+reactor::fd_owner* owner_of(int fd) noexcept {
+  if (fd < 0 || fd >= reactor::most_descriptors) return nullptr;
+  reactor::fd_owner* owners = reactor::fd_owners();
+  return owners == nullptr ? nullptr : owners + fd;
+}
+
+}  // namespace
+
+std::atomic<bool> linger_used{false};
+
+void forget(int fd) noexcept {
+  reactor::fd_owner* owner = owner_of(fd);
+  if (owner == nullptr) return;
+  owner->made_here.store(0, std::memory_order_relaxed);
+  std::uint64_t users = owner->users.load(std::memory_order_acquire);
+  if (users == 0 || in_vfork_child()) return;
+  users = owner->users.exchange(0, std::memory_order_acq_rel);
+  const std::uint32_t old =
+      owner->generation.fetch_add(1, std::memory_order_acq_rel);  // pairs with fd_table::get
+  std::uint64_t mine = 0;
+  if (scheduler* s = scheduler::existing()) {
+    mine = std::uint64_t{1} << (s->mail().slot() % 64);
+    fd_state* state = s->fds().find(fd);
+    if (state != nullptr && s->opened_io() != nullptr) s->opened_io()->forget(fd, *state, old, true);
+  }
+  if (!detail::single_threaded() && users != 0 && (users & ~mine) != 0) tell_others(fd, old, users);
+}
+
+void forget_range(unsigned first, unsigned last) noexcept {
+  const auto seen = static_cast<unsigned>(reactor::descriptors_seen.load(std::memory_order_relaxed));
+  for (unsigned fd = first; fd < seen && fd <= last; ++fd) forget(static_cast<int>(fd));
+}
+
+int close(int fd) noexcept {
+  const bool waits = lingers(fd);
+  forget(fd);
+  if (__builtin_expect(waits, 0))
+    return static_cast<int>(answer(
+        offload_call(*scheduler::existing(), "close", [&]() -> long { return sys::raw(SYS_close, fd); })));
+  return sys::real.close(fd);
+}
+
+int close_range(unsigned first, unsigned last, int flags) noexcept {
+  if ((static_cast<unsigned>(flags) & CLOSE_RANGE_CLOEXEC) == 0 && first <= last) forget_range(first, last);
+  return sys::real.close_range(first, last, flags);
+}
+
+void closefrom(int first) noexcept {
+  forget_range(first < 0 ? 0 : static_cast<unsigned>(first), ~0U);
+  sys::real.closefrom(first);
+}
+
+int dup2(int from, int to) noexcept {
+  if (from != to && sys::raw(SYS_fcntl, from, F_GETFD) >= 0) forget(to);
+  return sys::real.dup2(from, to);
+}
+
+int dup3(int from, int to, int flags) noexcept {
+  if (from != to && sys::raw(SYS_fcntl, from, F_GETFD) >= 0) forget(to);
+  return sys::real.dup3(from, to, flags);
+}
+
+void flags_changed() noexcept {
+  reactor::flags_epoch.fetch_add(1, std::memory_order_acq_rel);
+}
+
+void not_plain_tcp(int fd) noexcept {
+  flags_changed();
+  if (scheduler* s = scheduler::existing()) {
+    if (fd_state* state = s->fds().find(fd)) {
+      state->kind = fd_kind::socket;
+      state->drained = false;
+    }
+  }
+}
+
+}  // namespace coir::posix

@@ -1,0 +1,31 @@
+// Descriptors that go away or change: who waits for them is woken before the number can be used again (D9).
+// All of these may be called on any thread, fiber or not.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+namespace coir::posix {
+
+// `fd` is about to be closed or replaced: its waiters on every thread get EBADF, what is remembered of it is
+// void.
+void forget(int fd) noexcept;
+// The same for first … last.
+void forget_range(unsigned first, unsigned last) noexcept;
+
+// close, with the waiters woken first. Waits only where SO_LINGER says so.
+int close(int fd) noexcept;
+int close_range(unsigned first, unsigned last, int flags) noexcept;
+void closefrom(int first) noexcept;
+int dup2(int from, int to) noexcept;
+int dup3(int from, int to, int flags) noexcept;
+
+// Whether a patched setsockopt ever set SO_LINGER; until then no close asks for it.
+extern std::atomic<bool> linger_used;
+
+// O_NONBLOCK, SO_RCVTIMEO or the like of some description changed: what is remembered of flags is asked anew.
+void flags_changed() noexcept;
+// The stream may from now on return short reads that have not drained it (kernel TLS).
+void not_plain_tcp(int fd) noexcept;
+
+}  // namespace coir::posix

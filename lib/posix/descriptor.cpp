@@ -1,0 +1,186 @@
+#include "posix/descriptor.hpp"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/vfs.h>
+
+#include <algorithm>
+
+#include "sys/raw.hpp"
+#include "wait/interrupt.hpp"
+
+namespace coir::posix {
+namespace {
+
+template <class T>
+bool socket_option(int fd, int name, T& value) noexcept {
+  socklen_t size = sizeof value;
+  return sys::raw(SYS_getsockopt, fd, SOL_SOCKET, name, sys::word(&value), sys::word(&size)) == 0;
+}
+
+fd_kind socket_kind(int fd) noexcept {
+  int protocol = 0;
+  if (!socket_option(fd, SO_PROTOCOL, protocol) || protocol != IPPROTO_TCP) return fd_kind::socket;
+  // With kernel TLS a short read may end at a record, not at the end of what there is.
+  char ulp[16] = {};
+  socklen_t size = sizeof ulp;
+  constexpr int tcp_ulp = 31;
+  if (sys::raw(SYS_getsockopt, fd, IPPROTO_TCP, tcp_ulp, sys::word(ulp), sys::word(&size)) == 0 &&
+      ulp[0] != '\0')
+    return fd_kind::socket;
+  return fd_kind::tcp;
+}
+
+// Files whose reads compute their answer and never wait for a disk.
+bool is_quick(int fd) noexcept {
+  struct statfs fs;
+  if (sys::raw(SYS_fstatfs, fd, sys::word(&fs)) != 0) return false;
+  constexpr long quick[] = {
+      0x9fa0 /* proc */,     0x62656572 /* sysfs */, 0x01021994 /* tmpfs */,   0x63677270 /* cgroup2 */,
+      0x27e0eb /* cgroup */, 0x858458f6 /* ramfs */, 0x64626720 /* debugfs */, 0x74726163 /* tracefs */};
+  for (const long magic : quick)
+    if (static_cast<long>(fs.f_type) == magic) return true;
+  return false;
+}
+
+fd_kind ask_kind(int fd) noexcept {
+  struct stat st;
+  if (::fstat(fd, &st) != 0) return fd_kind::unknown;  // EBADF: the call itself will say so
+  switch (st.st_mode & S_IFMT) {
+    case S_IFSOCK:
+      return socket_kind(fd);
+    case S_IFIFO:
+      return fd_kind::pipe;
+    case S_IFREG:
+    case S_IFDIR:
+    case S_IFBLK:
+      return is_quick(fd) ? fd_kind::quick : fd_kind::file;
+    default:
+      return fd_kind::other;
+  }
+}
+
+base::nanoseconds from_timeval(const timeval& t) noexcept {
+  return base::from_timespec({t.tv_sec, t.tv_usec * 1000});
+}
+
+void ask_flags(call& c) noexcept {
+  fd_state& s = *c.state;
+  const std::uint32_t epoch = reactor::flags_epoch.load(std::memory_order_acquire);  // before the questions
+  const long flags = sys::raw(SYS_fcntl, c.fd, F_GETFL);
+  s.nonblocking = flags >= 0 && (flags & O_NONBLOCK) != 0;
+  const fd_kind kind = kind_of(c);
+  s.receive_timeout = s.send_timeout = 0;
+  timeval t = {};
+  if (kind == fd_kind::tcp || kind == fd_kind::socket) {
+    if (socket_option(c.fd, SO_RCVTIMEO, t)) s.receive_timeout = from_timeval(t);
+    if (socket_option(c.fd, SO_SNDTIMEO, t)) s.send_timeout = from_timeval(t);
+  }
+  s.flags_epoch = epoch;
+}
+
+// Whether no other process can change the description's flags: a socket of this process that it never shared.
+bool is_private(int fd) noexcept {
+  const reactor::fd_owner* owners = reactor::fd_owners();
+  return owners[fd].made_here.load(std::memory_order_relaxed) ==
+         reactor::private_epoch.load(std::memory_order_relaxed);
+}
+
+bool flags_known(const call& c) noexcept {
+  return c.state->flags_epoch == reactor::flags_epoch.load(std::memory_order_relaxed) && is_private(c.fd);
+}
+
+}  // namespace
+
+bool completes_io(call& c) noexcept {
+  reactor::reactor* io = wait::reactor_of(c.s);
+  return io != nullptr && io->completes_io();
+}
+
+fd_kind kind_of(call& c) noexcept {
+  if (c.state->kind == fd_kind::unknown) c.state->kind = ask_kind(c.fd);
+  return c.state->kind;
+}
+
+int may_wait(call& c, direction d, base::nanoseconds& deadline) noexcept {
+  if (!flags_known(c)) ask_flags(c);
+  if (c.state->nonblocking) return EAGAIN;
+  const base::nanoseconds limit = d == direction::in ? c.state->receive_timeout : c.state->send_timeout;
+  deadline = limit == 0 ? base::never : base::add_saturated(c.s.now(), limit);
+  return 0;
+}
+
+bool known_drained(call& c) noexcept {
+  const fd_state& s = *c.state;
+  if (!s.drained || s.nonblocking || !flags_known(c)) return false;
+  // With epoll an edge must be sure to come; io_uring looks for itself.
+  const reactor::reactor* io = c.s.opened_io();
+  return io != nullptr && (io->completes_io() || (s.registered & EPOLLIN) != 0);
+}
+
+long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive) noexcept {
+  if (wait::reactor_of(c.s) == nullptr) return -EPERM;
+  wait::waiting_operation op;
+  op.kind = reactor::op_kind::poll;
+  op.fd = c.fd;
+  op.state = c.state;
+  op.events = d == direction::in ? EPOLLIN : EPOLLOUT;
+  op.exclusive = exclusive;
+  const long r = wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal});
+  if (r < 0) return r;
+  return still_open(c) ? 0 : -EBADF;
+}
+
+bool ready_now(int fd, direction d) noexcept {
+  pollfd p = {fd, static_cast<short>(d == direction::in ? POLLIN : POLLOUT), 0};
+  timespec none = {};
+  return sys::raw(SYS_ppoll, sys::word(&p), 1, sys::word(&none), 0, 8) == 1;
+}
+
+long nap(call& c, base::nanoseconds deadline) noexcept {
+  if (const int error = wait::interrupt_errno(*c.s.current())) return -error;
+  const base::nanoseconds now = c.s.now();
+  if (now >= deadline) return -EAGAIN;
+  wait::waiter w(c.s);
+  w.ends_by_signal = c.ends_by_signal;
+  switch (wait::park_until(w, c.name, std::min(deadline, now + 1'000'000))) {
+    case wait::outcome::signalled:
+      return -EINTR;
+    case wait::outcome::interrupted:
+      return -wait::interrupt_errno(*c.s.current());
+    default:
+      return still_open(c) ? 0 : -EBADF;
+  }
+}
+
+bool still_open(const call& c) noexcept {
+  return reactor::fd_owners()[c.fd].generation.load(std::memory_order_acquire) == c.generation;
+}
+
+bool was_reset(call& c) noexcept {
+  if (kind_of(c) != fd_kind::tcp) return false;
+  pollfd p = {c.fd, 0, 0};
+  timespec none = {};
+  return sys::raw(SYS_ppoll, sys::word(&p), 1, sys::word(&none), 0, 8) == 1 && (p.revents & POLLERR) != 0 &&
+         (p.revents & POLLHUP) != 0;
+}
+
+void pass_on(call& c, direction d) noexcept {
+  const std::uint32_t event = d == direction::in ? EPOLLIN : EPOLLOUT;
+  base::list<reactor::operation>& waiting = c.state->operations;
+  if (__builtin_expect(waiting.empty(), 1) || c.s.opened_io()->completes_io()) return;
+  c.s.opened_io()->nudge(*c.state, event);
+}
+
+long answer(long result) noexcept {
+  if (__builtin_expect(result >= 0, 1)) return result;
+  errno = static_cast<int>(-result);
+  return -1;
+}
+
+}  // namespace coir::posix

@@ -1,0 +1,87 @@
+// What a descriptor is and whether its calls may wait, asked from the kernel and remembered only while that
+// is safe.
+//
+// Called by the twins of this layer, on the fiber's own thread.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include "wait/io.hpp"
+
+namespace coir::posix {
+
+using reactor::fd_kind;
+using reactor::fd_state;
+using sched::scheduler;
+
+// A call on one descriptor by the current fiber.
+struct call {
+  scheduler& s;
+  int fd;
+  const char* name;
+  fd_state* state;           // null: unknown to coir, the plain call is to be made
+  std::uint32_t generation;  // the owner of the number that the call was made for
+  bool ends_by_signal = false;
+
+  call(int descriptor, const char* what) noexcept
+      : s(*scheduler::existing()),
+        fd(descriptor),
+        name(what),
+        state(s.fds().get(descriptor)),
+        generation(state != nullptr ? state->generation : 0) {}
+};
+
+enum class direction : bool { in, out };
+
+// Whether this thread's reactor completes whole operations (io_uring); false also if there is none.
+bool completes_io(call& c) noexcept;
+
+// fstat and friends, once per generation.
+fd_kind kind_of(call& c) noexcept;
+
+// The kernel said EAGAIN to a call that did not want to wait. 0: the user's call is to wait, until `deadline`
+// (SO_RCVTIMEO, SO_SNDTIMEO, or never). EAGAIN: the description is the user's own non-blocking one.
+int may_wait(call& c, direction d, base::nanoseconds& deadline) noexcept;
+
+// Whether a read of this descriptor is sure to find nothing, so that trying first would be a wasted system
+// call. Only if its flags are known, and they let it wait.
+bool known_drained(call& c) noexcept;
+
+// A read returned `got` of `wanted` bytes: if that was all there was, the next one need not try.
+inline void note_read(call& c, long got, std::size_t wanted) noexcept {
+  if (c.state->kind != fd_kind::tcp) return;
+  c.state->drained = static_cast<std::size_t>(got) < wanted && got > 0 && !c.state->hung;
+}
+
+// Whether the number still names the file that the call was made for. To be asked after every wait before the
+// number is used again: it may have been closed and opened meanwhile.
+bool still_open(const call& c) noexcept;
+
+// Whether a TCP connection has an error to tell that the next call takes away. A call that has transferred
+// something leaves it to the one after it.
+bool was_reset(call& c) noexcept;
+
+// Waits until the descriptor is ready for `d`; 0 or -errno (wait::perform), -EPERM where that cannot be
+// waited for, -EBADF if it was closed. `exclusive`: of several waiters one is to be woken; it calls pass_on
+// when it is through.
+long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive = true) noexcept;
+
+// Whether poll says so now.
+bool ready_now(int fd, direction d) noexcept;
+
+// Lets a little time pass where no event will tell; as wait_ready. For what poll calls ready and is not.
+long nap(call& c, base::nanoseconds deadline) noexcept;
+
+// If others wait for the same event on this descriptor and there is more to be had, wakes the next of them.
+void pass_on(call& c, direction d) noexcept;
+
+// Sets errno and returns -1 for a negative kernel answer.
+long answer(long result) noexcept;
+
+// After a call that did not wait: lets others run now and then, so that a fiber whose calls never wait does
+// not keep the thread for itself.
+inline void charge(call& c) noexcept {
+  c.s.charge();
+}
+
+}  // namespace coir::posix

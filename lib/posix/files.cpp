@@ -1,0 +1,209 @@
+// read and write: first without waiting (RWF_NOWAIT), then as the kind of file asks.
+//
+// pipes            wait for readiness, try again
+// regular files    the reactor's own operation (io_uring), or a helper thread
+// others           that know no RWF_NOWAIT (terminals, named FIFOs, inotify): wait for readiness, then the
+// plain call
+#include "posix/files.hpp"
+
+#include <errno.h>
+#include <limits.h>
+
+#include <algorithm>
+
+#include "posix/descriptor.hpp"
+#include "posix/offload.hpp"
+#include "posix/sockets.hpp"
+#include "posix/vector.hpp"
+#include "sys/raw.hpp"
+#include "sys/real.hpp"
+
+namespace coir::posix {
+namespace {
+
+constexpr int rwf_nowait = 0x8;
+
+struct request {
+  const iovec* v;
+  long count;
+  off_t at;
+  int flags;
+  direction d;
+
+  long make(int fd, const iovec* now, long n, off_t offset, int extra) const noexcept {
+    const int all = flags | extra;
+    const long number = d == direction::in ? SYS_preadv2 : SYS_pwritev2;
+    return sys::raw(number, fd, sys::word(now), n, offset, 0, all);
+  }
+  // Without flags on the current position: read and write work on what knows no positions or flags.
+  long make_plain(int fd, const iovec* now, long n, off_t offset) const noexcept {
+    if (flags != 0) return make(fd, now, n, offset, 0);
+    if (offset == -1) return sys::raw(d == direction::in ? SYS_readv : SYS_writev, fd, sys::word(now), n);
+    return sys::raw(d == direction::in ? SYS_preadv : SYS_pwritev, fd, sys::word(now), n, offset, 0);
+  }
+};
+
+// A regular file whose data is not in memory, or a write to one.
+long on_file(call& c, const request& q, const iovec* v, long count, off_t at) noexcept {
+  if (q.flags == 0 && count == 1 && completes_io(c)) {
+    wait::waiting_operation op;
+    op.kind = q.d == direction::in ? reactor::op_kind::read : reactor::op_kind::write;
+    op.fd = c.fd;
+    op.state = c.state;
+    op.buffer = v->iov_base;
+    op.size = v->iov_len < INT_MAX ? v->iov_len : INT_MAX;
+    op.offset = at;
+    const long r = wait::perform(c.s, op, {c.name});
+    if (r != -EINTR && r != -EAGAIN) return r;
+  }
+  return offload_call(c.s, c.name, [&]() -> long { return q.make_plain(c.fd, v, count, at); });
+}
+
+// Terminals take a bounded piece while they poll as writable; a longer write would block inside.
+long on_other(call& c, const request& q, const iovec* v, long count, off_t at,
+              base::nanoseconds deadline) noexcept {
+  while (!ready_now(c.fd, q.d)) {
+    const long r = wait_ready(c, q.d, deadline);
+    if (r == -EPERM) break;
+    if (r < 0) return r;
+  }
+  if (q.d == direction::in) return q.make_plain(c.fd, v, count, at);
+  // A FIFO that polls as writable takes PIPE_BUF bytes, and must not tear them.
+  const std::size_t piece = kind_of(c) == fd_kind::pipe ? PIPE_BUF : 1024;
+  std::size_t total = 0;
+  for (long i = 0; i < count && total <= piece; ++i) total += v[i].iov_len;
+  if (total <= piece) return q.make_plain(c.fd, v, count, at);
+  while (v->iov_len == 0) ++v;
+  const iovec part = {v->iov_base, std::min(v->iov_len, piece)};
+  return q.make_plain(c.fd, &part, 1, at);
+}
+
+long transfer(call& c, const request& q) noexcept {
+  remaining_vector rest(q.v, static_cast<std::size_t>(q.count));
+  base::nanoseconds deadline = base::never;
+  bool asked = false;
+  bool knows_nowait = true;
+  std::size_t done = 0;
+  // What has been transferred counts more than an error; the next call will see that.
+  const auto result = [&](long r) noexcept {
+    if (asked || q.d == direction::in) pass_on(c, q.d);
+    return done > 0 ? static_cast<long>(done) : r;
+  };
+  for (;;) {
+    const off_t at = q.at == -1 ? -1 : q.at + static_cast<off_t>(done);
+    const iovec* v = rest.data();
+    const long count = static_cast<long>(rest.count());
+    long r = knows_nowait ? q.make(c.fd, v, count, at, rwf_nowait) : -EOPNOTSUPP;
+    if (r == -EAGAIN || r == -EOPNOTSUPP) {
+      knows_nowait = r == -EAGAIN;
+      const fd_kind kind = kind_of(c);
+      if (kind == fd_kind::quick) {
+        r = q.make_plain(c.fd, v, count, at);
+      } else if (kind == fd_kind::file) {
+        if (knows_nowait && (q.flags & rwf_nowait) != 0) return r;
+        r = on_file(c, q, v, count, at);
+      } else {
+        if ((q.flags & rwf_nowait) != 0) return r;
+        if (!asked) {
+          const int error = may_wait(c, q.d, deadline);
+          if (error != 0) return result(knows_nowait ? -error : q.make_plain(c.fd, v, count, at));
+          asked = true;
+        }
+        if (!knows_nowait) {
+          r = on_other(c, q, v, count, at, deadline);
+        } else {
+          r = wait_ready(c, q.d, deadline);
+          if (r == 0) continue;
+        }
+        if (r == -EINTR) continue;  // restarts, as under SA_RESTART
+      }
+    }
+    if (r <= 0) return result(r);
+    done += static_cast<std::size_t>(r);
+    // A read returns what there is, except that a regular file has all of it up to its end.
+    const bool whole = q.d == direction::out || kind_of(c) == fd_kind::file;
+    if (!whole || done >= rest.total() || !rest.skip_to(done)) return result(r);
+  }
+}
+
+// Sockets go their own way: they have MSG_DONTWAIT, and more to say about waiting.
+bool is_socket(call& c) noexcept {
+  const fd_kind k = kind_of(c);
+  return k == fd_kind::tcp || k == fd_kind::socket;
+}
+
+// A read into no room at all returns 0 at once, whatever it reads from.
+bool has_room(const iovec* v, int count) noexcept {
+  return std::any_of(v, v + count, [](const iovec& one) { return one.iov_len != 0; });
+}
+
+}  // namespace
+
+ssize_t preadv2(int fd, const iovec* v, int count, off_t at, int flags, const char* name) noexcept {
+  call c(fd, name);
+  const request q = {v, count, at, flags, direction::in};
+  if (c.state == nullptr || count <= 0 || count > IOV_MAX || v == nullptr)
+    return answer(q.make_plain(fd, v, count, at));
+  charge(c);
+  if (at == -1 && flags == 0 && is_socket(c)) {
+    if (!has_room(v, count)) return answer(q.make_plain(fd, v, count, at));
+    msghdr m = {};
+    m.msg_iov = const_cast<iovec*>(v);
+    m.msg_iovlen = static_cast<size_t>(count);
+    return posix::recvmsg(fd, &m, 0);
+  }
+  return answer(transfer(c, q));
+}
+
+ssize_t pwritev2(int fd, const iovec* v, int count, off_t at, int flags, const char* name) noexcept {
+  call c(fd, name);
+  const request q = {v, count, at, flags, direction::out};
+  if (c.state == nullptr || count <= 0 || count > IOV_MAX || v == nullptr)
+    return answer(q.make_plain(fd, v, count, at));
+  charge(c);
+  if (at == -1 && flags == 0 && is_socket(c)) {
+    msghdr m = {};
+    m.msg_iov = const_cast<iovec*>(v);
+    m.msg_iovlen = static_cast<size_t>(count);
+    return posix::sendmsg(fd, &m, 0);
+  }
+  return answer(transfer(c, q));
+}
+
+ssize_t read(int fd, void* buffer, size_t size) noexcept {
+  {
+    call c(fd, "read");
+    if (c.state == nullptr || size == 0)
+      return answer(sys::raw(SYS_read, fd, sys::word(buffer), static_cast<long>(size)));
+    if (is_socket(c)) return posix::recv(fd, buffer, size, 0);
+  }
+  const iovec v = {buffer, size};
+  return preadv2(fd, &v, 1, -1, 0, "read");
+}
+
+ssize_t write(int fd, const void* buffer, size_t size) noexcept {
+  {
+    call c(fd, "write");
+    if (c.state == nullptr || size == 0)
+      return answer(sys::raw(SYS_write, fd, sys::word(buffer), static_cast<long>(size)));
+    if (is_socket(c)) return posix::send(fd, buffer, size, 0);
+  }
+  const iovec v = {const_cast<void*>(buffer), size};
+  return pwritev2(fd, &v, 1, -1, 0, "write");
+}
+
+ssize_t pread(int fd, void* buffer, size_t size, off_t at) noexcept {
+  if (at < 0 || size == 0)
+    return answer(sys::raw(SYS_pread64, fd, sys::word(buffer), static_cast<long>(size), at));
+  const iovec v = {buffer, size};
+  return preadv2(fd, &v, 1, at, 0, "pread");
+}
+
+ssize_t pwrite(int fd, const void* buffer, size_t size, off_t at) noexcept {
+  if (at < 0 || size == 0)
+    return answer(sys::raw(SYS_pwrite64, fd, sys::word(buffer), static_cast<long>(size), at));
+  const iovec v = {const_cast<void*>(buffer), size};
+  return pwritev2(fd, &v, 1, at, 0, "pwrite");
+}
+
+}  // namespace coir::posix

@@ -1,0 +1,32 @@
+// Calls that cannot be made without blocking a thread, made on a helper thread while the fiber is parked.
+//
+// Helpers are started as needed, at most 64, and retire after ten idle seconds. The wait is not interrupted:
+// nobody can stop a thread inside the kernel, and the call's arguments live on the fiber's stack.
+#pragma once
+
+#include "posix/descriptor.hpp"
+
+namespace coir::posix {
+
+struct offloaded {
+  long (*run)(offloaded* self) noexcept = nullptr;
+  offloaded* next = nullptr;
+  wait::waiter* who = nullptr;
+  long result = 0;
+};
+
+// Runs `job` on a helper and returns its result; runs it here if no thread can be had.
+long offload(scheduler& s, const char* name, offloaded& job) noexcept;
+
+// Runs `f()`, which returns a kernel answer (a result or -errno).
+template <class F>
+long offload_call(scheduler& s, const char* name, F f) noexcept {
+  struct bound : offloaded {
+    F* f;
+  } job;
+  job.f = &f;
+  job.run = [](offloaded* self) noexcept -> long { return (*static_cast<bound*>(self)->f)(); };
+  return offload(s, name, job);
+}
+
+}  // namespace coir::posix

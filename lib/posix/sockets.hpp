@@ -1,0 +1,31 @@
+// recv, send and their families as they behave on fibers. Each has libc's signature and contract (its man
+// page), with ECANCELED and ETIMEDOUT for coir's own reasons; none throws.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include <atomic>
+
+namespace coir::posix {
+
+ssize_t recv(int fd, void* buffer, size_t size, int flags) noexcept;
+ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockaddr* from, socklen_t* from_size) noexcept;
+ssize_t recvmsg(int fd, msghdr* message, int flags) noexcept;
+int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) noexcept;
+ssize_t send(int fd, const void* buffer, size_t size, int flags) noexcept;
+ssize_t sendto(int fd, const void* buffer, size_t size, int flags, const sockaddr* to,
+               socklen_t to_size) noexcept;
+ssize_t sendmsg(int fd, const msghdr* message, int flags) noexcept;
+int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept;
+int connect(int fd, const sockaddr* to, socklen_t to_size) noexcept;
+int accept4(int fd, sockaddr* from, socklen_t* from_size, int flags) noexcept;
+
+// Whether a patched setsockopt ever set a SO_RCVLOWAT; until then no receive asks for one.
+extern std::atomic<bool> low_marks;
+
+// A socket() of this process returned `fd`.
+void note_new_socket(int fd) noexcept;
+
+}  // namespace coir::posix

@@ -1,0 +1,165 @@
+// Transfers between two descriptors inside the kernel.
+#include <errno.h>
+#include <fcntl.h>
+
+#include <algorithm>
+#include <memory>
+#include <new>
+
+#include "posix/descriptor.hpp"
+#include "posix/files.hpp"
+#include "posix/offload.hpp"
+#include "posix/sockets.hpp"
+#include "sys/raw.hpp"
+
+namespace coir::posix {
+namespace {
+
+bool waits_in_poll(call& c) noexcept {
+  const fd_kind k = kind_of(c);
+  return k != fd_kind::file && k != fd_kind::quick && k != fd_kind::unknown;
+}
+
+// Waits until `c` is ready for `d`, as far as it can be waited for and the user lets it wait. 0: it is.
+long wait_end(call& c, direction d) noexcept {
+  base::nanoseconds deadline = base::never;
+  if (!waits_in_poll(c)) return 0;
+  while (!ready_now(c.fd, d)) {
+    if (const int error = may_wait(c, d, deadline)) return -error;
+    const long r = wait_ready(c, d, deadline);
+    if (r == -EPERM) return 0;
+    if (r < 0 && r != -EINTR) return r;
+  }
+  return 0;
+}
+
+bool is_file(call& c) noexcept {
+  return kind_of(c) == fd_kind::file;
+}
+bool is_socket(call& c) noexcept {
+  return kind_of(c) == fd_kind::tcp || kind_of(c) == fd_kind::socket;
+}
+
+// Repeats `make(count, flags)` with SPLICE_F_NONBLOCK, waiting in between.
+//
+// That flag is about pipes. A blocking TCP socket to read from is looked at first; one to write to gets a
+// page at a time while it polls as writable, which it takes without waiting.
+template <class Make>
+long splice_like(int in, int out, const char* name, size_t count, unsigned flags, Make make) noexcept {
+  call from(in, name), to(out, name);
+  if (from.state == nullptr || to.state == nullptr || (flags & SPLICE_F_NONBLOCK) != 0)
+    return make(count, flags);
+  if (kind_of(from) != fd_kind::pipe && kind_of(to) != fd_kind::pipe) return make(count, flags);  // EINVAL
+  charge(from);
+  constexpr std::size_t page = 4096;
+  base::nanoseconds unused = base::never;
+  const bool by_page = is_socket(to) && may_wait(to, direction::out, unused) == 0;
+  const bool on_disk = is_file(from) || is_file(to);
+  std::size_t done = 0;
+  for (;;) {
+    long r = -EAGAIN;
+    if ((!is_socket(from) || ready_now(in, direction::in)) && (!by_page || ready_now(out, direction::out))) {
+      const std::size_t piece = by_page ? std::min(count - done, page) : count - done;
+      const auto attempt = [&]() -> long { return make(piece, flags | SPLICE_F_NONBLOCK); };
+      r = on_disk ? offload_call(from.s, name, attempt) : attempt();
+    }
+    if (r > 0) done += static_cast<std::size_t>(r);
+    if (r > 0 && by_page && done < count) continue;
+    // A page at a time looks like one call: it ends where the pipe does.
+    if (r != -EAGAIN || (done > 0 && !ready_now(in, direction::in)))
+      return done > 0 ? static_cast<long>(done) : r;
+    if (const long w = wait_end(from, direction::in); w < 0) return done > 0 ? static_cast<long>(done) : w;
+    if (const long w = wait_end(to, direction::out); w < 0) return done > 0 ? static_cast<long>(done) : w;
+  }
+}
+
+// File to socket through memory: a blocking sendfile cannot be told not to wait for the socket.
+ssize_t copy_to_socket(call& from, int out, off_t* at, size_t count) noexcept {
+  constexpr std::size_t piece = 64 * 1024;
+  const std::unique_ptr<char[]> buffer(new (std::nothrow) char[piece]);
+  if (buffer == nullptr) return answer(-ENOMEM);
+  off_t position = at != nullptr ? *at : 0;
+  std::size_t done = 0;
+  ssize_t result = 0;
+  while (done < count) {
+    const std::size_t n = std::min(piece, count - done);
+    const ssize_t got = at != nullptr ? posix::pread(from.fd, buffer.get(), n, position)
+                                      : posix::read(from.fd, buffer.get(), n);
+    if (got <= 0) {
+      result = got;
+      break;
+    }
+    const ssize_t sent = posix::send(out, buffer.get(), static_cast<size_t>(got), 0);
+    result = sent;
+    const ssize_t unsent = got - std::max<ssize_t>(sent, 0);
+    if (at == nullptr && unsent > 0) sys::raw(SYS_lseek, from.fd, -unsent, SEEK_CUR);
+    if (sent <= 0) break;
+    done += static_cast<std::size_t>(sent);
+    position += sent;
+    if (unsent > 0) break;
+  }
+  if (at != nullptr) *at = position;
+  return done > 0 ? static_cast<ssize_t>(done) : result;
+}
+
+}  // namespace
+
+ssize_t sendfile(int out, int in, off_t* at, size_t count) noexcept {
+  call from(in, "sendfile"), to(out, "sendfile");
+  const auto plain = [&]() -> long {
+    return sys::raw(SYS_sendfile, out, in, sys::word(at), static_cast<long>(count));
+  };
+  if (from.state == nullptr || to.state == nullptr) return answer(plain());
+  base::nanoseconds deadline = base::never;
+  const fd_kind source = kind_of(from);
+  if (source != fd_kind::file && source != fd_kind::quick) return answer(plain());  // EINVAL, mostly
+  if (is_socket(to)) {
+    if (may_wait(to, direction::out, deadline) != 0) return answer(plain());
+    return copy_to_socket(from, out, at, count);
+  }
+  // To a pipe it is a splice.
+  if (kind_of(to) == fd_kind::pipe && may_wait(to, direction::out, deadline) == 0)
+    return posix::splice(in, at, out, nullptr, count, 0);
+  return answer(offload_call(from.s, "sendfile", plain));
+}
+
+ssize_t splice(int in, off64_t* in_at, int out, off64_t* out_at, size_t count, unsigned flags) noexcept {
+  return answer(splice_like(in, out, "splice", count, flags, [&](size_t n, unsigned f) {
+    return sys::raw(SYS_splice, in, sys::word(in_at), out, sys::word(out_at), static_cast<long>(n), f);
+  }));
+}
+
+ssize_t tee(int in, int out, size_t count, unsigned flags) noexcept {
+  return answer(splice_like(in, out, "tee", count, flags, [&](size_t n, unsigned f) {
+    return sys::raw(SYS_tee, in, out, static_cast<long>(n), f);
+  }));
+}
+
+ssize_t vmsplice(int fd, const iovec* v, size_t count, unsigned flags) noexcept {
+  call c(fd, "vmsplice");
+  const auto make = [&](unsigned f) {
+    return sys::raw(SYS_vmsplice, fd, sys::word(v), static_cast<long>(count), f);
+  };
+  if (c.state == nullptr || (flags & SPLICE_F_NONBLOCK) != 0) return answer(make(flags));
+  const long access = sys::raw(SYS_fcntl, fd, F_GETFL);
+  const direction d = access >= 0 && (access & O_ACCMODE) == O_RDONLY ? direction::in : direction::out;
+  for (;;) {
+    const long r = make(flags | SPLICE_F_NONBLOCK);
+    if (r != -EAGAIN) return answer(r);
+    base::nanoseconds deadline = base::never;
+    if (const int error = may_wait(c, d, deadline)) return answer(-error);
+    if (const long w = wait_ready(c, d, deadline); w < 0 && w != -EINTR) return answer(w);
+  }
+}
+
+ssize_t copy_file_range(int in, off64_t* in_at, int out, off64_t* out_at, size_t count,
+                        unsigned flags) noexcept {
+  call c(in, "copy_file_range");
+  const auto plain = [&]() -> long {
+    return sys::raw(SYS_copy_file_range, in, sys::word(in_at), out, sys::word(out_at),
+                    static_cast<long>(count), flags);
+  };
+  return answer(c.state == nullptr ? plain() : offload_call(c.s, "copy_file_range", plain));
+}
+
+}  // namespace coir::posix

@@ -1,0 +1,123 @@
+// send and its family: all bytes are sent unless an error, a timeout or cancellation comes between; then the
+// partial count is returned, as a blocking send does.
+#include <errno.h>
+#include <sys/uio.h>
+
+#include <vector>
+
+#include "posix/descriptor.hpp"
+#include "posix/sockets.hpp"
+#include "posix/vector.hpp"
+#include "sys/raw.hpp"
+#include "sys/real.hpp"
+
+namespace coir::posix {
+namespace {
+
+// Sends `total()` bytes by calls of `try_now(done, extra_flags)`, which sends from byte `done` on without
+// waiting.
+template <class Total, class TryNow>
+long transmit(call& c, int flags, Total total, TryNow try_now) noexcept {
+  base::nanoseconds deadline = base::never;
+  bool waited = false;
+  std::size_t done = 0;
+  // What has been sent counts more than an error; the next call will see that.
+  const auto result = [&](long error) noexcept {
+    if (waited) pass_on(c, direction::out);
+    return done > 0 ? static_cast<long>(done) : error;
+  };
+  for (;;) {
+    // The kernel sends no SIGPIPE to whom it can tell a partial count.
+    long r = try_now(done, MSG_DONTWAIT | (done > 0 ? MSG_NOSIGNAL : 0));
+    if (r >= 0) {
+      done += static_cast<std::size_t>(r);
+      if (__builtin_expect(done >= total() || r == 0, 1)) {
+        if (!waited) charge(c);
+        return result(r);
+      }
+      continue;
+    }
+    if (r != -EAGAIN || (flags & MSG_DONTWAIT) != 0) return result(r);
+    if (!waited) {
+      if (const int error = may_wait(c, direction::out, deadline)) return result(-error);
+      waited = true;
+      c.ends_by_signal = deadline != base::never;
+    }
+    // A datagram socket polls as writable while the receiver it sends to is full: then time must pass.
+    r = c.state->kind == fd_kind::socket && ready_now(c.fd, direction::out)
+            ? nap(c, deadline)
+            : wait_ready(c, direction::out, deadline);
+    if (r == -EINTR && !c.ends_by_signal) continue;
+    if (r < 0) return result(r);
+    if (done > 0 && was_reset(c)) return result(0);
+  }
+}
+
+// Descriptors passed to another process make their sockets shared: see accept4.
+void note_passed(const msghdr& m) noexcept {
+  for (cmsghdr* h = CMSG_FIRSTHDR(&m); h != nullptr; h = CMSG_NXTHDR(const_cast<msghdr*>(&m), h))
+    if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
+      reactor::private_epoch.fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+ssize_t send(int fd, const void* buffer, size_t size, int flags) noexcept {
+  return posix::sendto(fd, buffer, size, flags, nullptr, 0);
+}
+
+ssize_t sendto(int fd, const void* buffer, size_t size, int flags, const sockaddr* to,
+               socklen_t to_size) noexcept {
+  call c(fd, "send");
+  if (c.state == nullptr) return sys::real.sendto(fd, buffer, size, flags, to, to_size);
+  const char* bytes = static_cast<const char*>(buffer);
+  return answer(transmit(
+      c, flags, [&] { return size; },
+      [&](std::size_t done, int extra) {
+        return sys::raw(SYS_sendto, fd, sys::word(bytes + done), static_cast<long>(size - done),
+                        flags | extra, sys::word(to), to_size);
+      }));
+}
+
+namespace {
+
+long send_message(int fd, const msghdr* message, int flags) noexcept {
+  call c(fd, "sendmsg");
+  if (c.state == nullptr || message == nullptr) return sys::raw(SYS_sendmsg, fd, sys::word(message), flags);
+  remaining_vector rest(message->msg_iov, message->msg_iovlen);
+  msghdr now = *message;
+  const long r = transmit(
+      c, flags, [&] { return rest.total(); },
+      [&](std::size_t done, int extra) -> long {
+        if (done > 0) {
+          if (!rest.skip_to(done)) return -ENOMEM;
+          now.msg_control = nullptr;  // ancillary data goes with the first byte
+          now.msg_controllen = 0;
+        }
+        now.msg_iov = rest.data();
+        now.msg_iovlen = rest.count();
+        return sys::raw(SYS_sendmsg, fd, sys::word(&now), flags | extra);
+      });
+  if (r >= 0 && message->msg_control != nullptr) note_passed(*message);
+  return r;
+}
+
+}  // namespace
+
+ssize_t sendmsg(int fd, const msghdr* message, int flags) noexcept {
+  return answer(send_message(fd, message, flags));
+}
+
+int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept {
+  if (count == 0 || messages == nullptr)
+    return static_cast<int>(answer(sys::raw(SYS_sendmmsg, fd, sys::word(messages), count, flags)));
+  unsigned sent = 0;
+  for (; sent < count; ++sent) {
+    const long r = send_message(fd, &messages[sent].msg_hdr, flags);
+    if (r < 0) return static_cast<int>(sent > 0 ? static_cast<long>(sent) : answer(r));
+    messages[sent].msg_len = static_cast<unsigned>(r);
+  }
+  return static_cast<int>(sent);
+}
+
+}  // namespace coir::posix

@@ -1,0 +1,181 @@
+// The epoll reactor: edge-triggered, each descriptor registered once, one epoll_ctl in its life.
+//
+// A registration names number and generation, so an event of a closed file never reaches the number's next
+// owner. Internet sockets are registered for both directions at once; others for a direction when it is first
+// waited for, since an AF_UNIX socket reports "writable" each time its peer reads.
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include "reactor/reactor.hpp"
+#include "sys/raw.hpp"
+
+namespace coir::reactor {
+namespace {
+
+constexpr std::uint64_t wake_mark = ~std::uint64_t{0};
+constexpr std::uint32_t always = EPOLLRDHUP | EPOLLPRI | EPOLLET;
+constexpr std::uint32_t unsure = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;  // see fd_state::hung
+constexpr int most_events = 512;
+
+class epoll final : public reactor {
+ public:
+  explicit epoll(fd_table& table) : table_(table) {
+    epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_fd_ < 0) throw std::system_error(errno, std::system_category(), "coir: epoll_create1");
+    wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    epoll_event event = {};
+    event.events = EPOLLIN | EPOLLET;  // edge-triggered: it is never read
+    event.data.u64 = wake_mark;
+    if (wake_fd_ < 0 || ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &event) != 0) {
+      const int error = errno;
+      close_all();
+      throw std::system_error(error, std::system_category(), "coir: eventfd");
+    }
+  }
+  ~epoll() override { close_all(); }
+
+  int start(operation& op) noexcept override {
+    if (op.kind != op_kind::poll) return EOPNOTSUPP;
+    fd_state& s = *op.state;
+    const std::uint32_t missing = op.events & (EPOLLIN | EPOLLOUT) & ~s.registered;
+    if (__builtin_expect(missing != 0 || s.registered == 0, 0)) {
+      const int error = enrol(op.fd, s, op.events);
+      if (error != 0) return error;
+    }
+    begun(op);
+    return 0;
+  }
+
+  bool stop(operation& op) noexcept override {
+    if (!op.done) ended(op, -ECANCELED);
+    return true;
+  }
+
+  void forget(int fd, fd_state& s, std::uint32_t old, bool still_open) noexcept override {
+    if (still_open && s.registered != 0) forget_elsewhere(fd);
+    if (s.generation == old) s.registered = 0;
+    for (operation* op = s.operations.front(); op != nullptr;) {
+      operation* next = s.operations.after(op);
+      if (op->generation == old) {
+        op->closed = true;
+        ended(*op, -EBADF);
+        op->complete(op);
+      }
+      op = next;
+    }
+  }
+
+  void forget_elsewhere(int fd) noexcept override {
+    sys::raw(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_DEL, fd, 0);
+  }
+
+  void nudge(fd_state& s, std::uint32_t events) noexcept override { complete_waiting(s, events); }
+
+  bool wait(base::nanoseconds until) noexcept override {
+    const long n = collect(until);
+    for (long i = 0; i < n; ++i) {
+      const std::uint64_t data = events_[i].data.u64;
+      if (data == wake_mark) continue;
+      fd_state* s = table_.find(static_cast<int>(data & 0xffffffff));
+      if (s != nullptr && s->generation == static_cast<std::uint32_t>(data >> 32))
+        deliver(*s, events_[i].events);
+    }
+    return n == -EINTR;
+  }
+
+  void wake() noexcept override {
+    const std::uint64_t one = 1;
+    sys::raw(SYS_write, wake_fd_, sys::word(&one), sizeof one);
+  }
+
+  const char* name() const noexcept override { return "epoll"; }
+
+ private:
+  void close_all() noexcept {
+    if (epoll_fd_ >= 0) sys::raw(SYS_close, epoll_fd_);
+    if (wake_fd_ >= 0) sys::raw(SYS_close, wake_fd_);
+  }
+
+  long collect(base::nanoseconds until) noexcept {
+    if (until <= 0) return sys::raw(SYS_epoll_pwait, epoll_fd_, sys::word(events_), most_events, 0, 0, 8);
+    if (until == base::never)
+      return sys::raw(SYS_epoll_pwait, epoll_fd_, sys::word(events_), most_events, -1, 0, 8);
+    const base::nanoseconds now = base::monotonic_now();
+    const timespec left = base::to_timespec(std::max<base::nanoseconds>(until - now, 0));
+#ifdef SYS_epoll_pwait2
+    if (has_pwait2_) {
+      const long n =
+          sys::raw(SYS_epoll_pwait2, epoll_fd_, sys::word(events_), most_events, sys::word(&left), 0, 8);
+      if (n != -ENOSYS) return n;
+      has_pwait2_ = false;
+    }
+#endif
+    // Kernels before 5.11: epoll_wait knows milliseconds only; ppoll on the epoll descriptor waits to the
+    // nanosecond.
+    struct {
+      int fd;
+      short events, revents;
+    } self = {epoll_fd_, 1 /* POLLIN */, 0};
+    timespec writable = left;
+    const long n = sys::raw(SYS_ppoll, sys::word(&self), 1, sys::word(&writable), 0, 8);
+    if (n <= 0) return n;
+    return sys::raw(SYS_epoll_pwait, epoll_fd_, sys::word(events_), most_events, 0, 0, 8);
+  }
+
+  // Registers `fd` for `events` on top of what it is registered for.
+  int enrol(int fd, fd_state& s, std::uint32_t events) noexcept {
+    std::uint32_t wanted = s.registered | (events & (EPOLLIN | EPOLLOUT));
+    if (s.kind == fd_kind::tcp) wanted |= EPOLLIN | EPOLLOUT;
+    epoll_event event = {};
+    event.events = wanted | always;
+    event.data.u64 = std::uint64_t{s.generation} << 32 | static_cast<std::uint32_t>(fd);
+    long r = sys::raw(SYS_epoll_ctl, epoll_fd_, s.registered != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd,
+                      sys::word(&event));
+    // The number may have been closed and opened, or duplicated back, behind our back.
+    if (r == -EEXIST) r = sys::raw(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_MOD, fd, sys::word(&event));
+    if (r == -ENOENT) r = sys::raw(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_ADD, fd, sys::word(&event));
+    if (r != 0) return static_cast<int>(-r);
+    s.registered = wanted | EPOLLPRI;  // never 0 once registered
+    return 0;
+  }
+
+  void deliver(fd_state& s, std::uint32_t events) noexcept {
+    if ((events & unsure) != 0) s.hung = true;
+    if ((events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0) events |= EPOLLIN;
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0) events |= EPOLLOUT;
+    if ((events & EPOLLIN) != 0) s.drained = false;
+    complete_waiting(s, events);
+  }
+
+  void complete_waiting(fd_state& s, std::uint32_t events) noexcept {
+    std::uint32_t taken = 0;  // directions an exclusive waiter was woken for
+    for (operation* op = s.operations.front(); op != nullptr;) {
+      operation* next = s.operations.after(op);
+      const std::uint32_t hit = op->events & events;
+      if (hit != 0 && (!op->exclusive || (hit & taken) == 0)) {
+        ended(*op, static_cast<long>(hit));
+        if (op->complete(op) && op->exclusive) taken |= hit;
+      }
+      op = next;
+    }
+  }
+
+  fd_table& table_;
+  int epoll_fd_ = -1;
+  int wake_fd_ = -1;
+  bool has_pwait2_ = true;
+  epoll_event events_[most_events];
+};
+
+}  // namespace
+
+std::unique_ptr<reactor> make_epoll(fd_table& table) {
+  return std::make_unique<epoll>(table);
+}
+
+}  // namespace coir::reactor

@@ -1,0 +1,67 @@
+#include "reactor/fd_table.hpp"
+
+#include <sys/mman.h>
+
+#include <new>
+
+namespace coir::reactor {
+namespace {
+
+void* reserve(std::size_t bytes) noexcept {
+  void* m =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return m == MAP_FAILED ? nullptr : m;
+}
+
+}  // namespace
+
+std::atomic<int> descriptors_seen{0};
+std::atomic<std::uint32_t> flags_epoch{1};
+std::atomic<std::uint32_t> private_epoch{1};
+
+fd_owner* fd_owners() noexcept {
+  // Zero-filled pages are valid fd_owners: both members are zero atomics.
+  static auto* const owners = static_cast<fd_owner*>(reserve(sizeof(fd_owner) * most_descriptors));
+  return owners;
+}
+
+fd_table::~fd_table() {
+  if (states_ == nullptr) return;
+  clear();
+  ::munmap(states_, sizeof(fd_state*) * most_descriptors);
+}
+
+void fd_table::clear() noexcept {
+  for (int fd = 0; fd < size_; ++fd) {
+    delete states_[fd];
+    states_[fd] = nullptr;
+  }
+  size_ = 0;
+}
+
+fd_state* fd_table::make(int fd) noexcept {
+  if (fd < 0 || fd >= most_descriptors) return nullptr;
+  if (states_ == nullptr) {
+    owners_ = fd_owners();
+    states_ = static_cast<fd_state**>(reserve(sizeof(fd_state*) * most_descriptors));
+    if (owners_ == nullptr || states_ == nullptr) return nullptr;
+  }
+  if (fd >= size_) size_ = fd + 1;
+  int seen = descriptors_seen.load(std::memory_order_relaxed);
+  while (seen <= fd && !descriptors_seen.compare_exchange_weak(seen, fd + 1, std::memory_order_relaxed)) {
+  }
+  fd_state* s = states_[fd];
+  if (s == nullptr) {
+    s = states_[fd] = new (std::nothrow) fd_state;
+    if (s == nullptr) return nullptr;
+  }
+  s->generation = owners_[fd].generation.load(std::memory_order_acquire);  // pairs with the bump in close
+  s->registered = 0;
+  s->drained = s->hung = false;
+  s->kind = fd_kind::unknown;
+  s->flags_epoch = 0;
+  owners_[fd].users.fetch_or(user_bit_, std::memory_order_acq_rel);
+  return s;
+}
+
+}  // namespace coir::reactor

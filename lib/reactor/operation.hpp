@@ -1,0 +1,55 @@
+// One wait of one fiber on one descriptor, as a reactor sees it.
+//
+// Lives in the frame of whoever waits. States: fresh ──start──▶ started ──▶ done (result set).
+// I1: between `start` and `done` the operation stays where it is: a kernel may write to it and to its buffer.
+// I2: `complete` is called at most once, on the reactor's own thread.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/list.hpp"
+
+namespace coir::reactor {
+
+struct fd_state;
+
+enum class op_kind : std::uint8_t {
+  none,     // no reactor has it: start says EOPNOTSUPP
+  poll,     // readiness for `events`; result: the events that hold
+  recv,     // one recv(2) of buffer, size, flags; result as recv
+  recvmsg,  // one recvmsg(2) of message, flags
+  read,     // one pread(2) or, with offset -1, read(2)
+  write,    // one pwrite(2) or write(2)
+  accept,   // one accept4(2) of message's address; flags
+  connect,  // one connect(2) to buffer, size
+};
+
+struct operation : base::list_node {
+  op_kind kind = op_kind::poll;
+  bool exclusive = false;  // of several, one is to be woken per event (readers, acceptors)
+  bool started = false;
+  bool done = false;
+  bool closed = false;      // its descriptor was closed: a cancelled result means EBADF
+  bool poll_first = false;  // known not to be ready: do not even try before waiting
+  int fd = -1;
+  std::uint32_t generation = 0;  // of the descriptor; set by start
+  std::uint32_t events = 0;      // EPOLLIN, EPOLLOUT, EPOLLPRI …
+  int flags = 0;
+  void* buffer = nullptr;
+  std::size_t size = 0;
+  std::int64_t offset = -1;
+  ::msghdr* message = nullptr;
+  ::sockaddr* address = nullptr;
+  ::socklen_t* address_size = nullptr;
+  long result = 0;  // or -errno
+  fd_state* state = nullptr;
+
+  // Wakes who waits. False: that one had already been woken by something else, so an exclusive event is still
+  // to be given to another.
+  bool (*complete)(operation* self) noexcept = nullptr;
+};
+
+}  // namespace coir::reactor

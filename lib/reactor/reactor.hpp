@@ -1,0 +1,82 @@
+// The kernel boundary: six calls, three implementations (epoll, io_uring, manual for tests).
+//
+// A reactor belongs to one thread, which alone calls it, but for `wake` and `forget_elsewhere`.
+#pragma once
+
+#include <memory>
+
+#include "base/clock.hpp"
+#include "reactor/fd_table.hpp"
+#include "reactor/operation.hpp"
+
+namespace coir::reactor {
+
+class reactor {
+ public:
+  virtual ~reactor() = default;
+
+  // Begins `op`; op->state is set. Returns 0, or an errno: EPERM for a file that cannot be waited for,
+  // EOPNOTSUPP for a kind this reactor does not have. It may not complete before `wait` is called.
+  virtual int start(operation& op) noexcept = 0;
+
+  // Ends `op` early. True: it is over, and `complete` will not be called. False: the kernel still owns it; it
+  // will complete soon, perhaps with success.
+  virtual bool stop(operation& op) noexcept = 0;
+
+  // A descriptor's owner of generation `old` goes: completes its operations with -EBADF, in this call or soon
+  // after it, and drops its registrations. `still_open`: the number still names the old file; else another
+  // thread has closed it by now, after `forget_elsewhere`.
+  virtual void forget(int fd, fd_state& state, std::uint32_t old, bool still_open) noexcept = 0;
+  // Any thread: drops the registrations of a descriptor that is about to be closed there.
+  virtual void forget_elsewhere(int fd) noexcept = 0;
+
+  // Only where `completes_io` is false. Who was woken for `events` leaves some for the others: wakes one
+  // more.
+  virtual void nudge(fd_state&, std::uint32_t) noexcept {}
+
+  // Submits what was started, then waits until something completed, `wake` was called, or `until`. A time in
+  // the past: looks, and does not wait. True if a signal handler ran instead.
+  virtual bool wait(base::nanoseconds until) noexcept = 0;
+
+  // Any thread, any signal handler: makes a present or the next `wait` return.
+  virtual void wake() noexcept = 0;
+
+  virtual const char* name() const noexcept = 0;
+
+  // Whether it has more kinds of operation than poll.
+  bool completes_io() const noexcept { return completes_io_; }
+  // Operations started and not done.
+  unsigned pending() const noexcept { return pending_; }
+  // Whether `wait` has work in any case: operations, or submissions not yet made.
+  bool busy() const noexcept { return pending_ != 0 || unsubmitted_ != 0; }
+
+ protected:
+  void begun(operation& op) noexcept {
+    op.started = true;
+    op.done = false;
+    op.generation = op.state->generation;
+    op.state->operations.push_back(&op);
+    ++pending_;
+  }
+  void ended(operation& op, long result) noexcept {
+    op.unlink();
+    op.done = true;
+    op.result = result;
+    --pending_;
+  }
+
+  bool completes_io_ = false;
+  unsigned pending_ = 0;
+  unsigned unsubmitted_ = 0;
+};
+
+// Throws std::system_error if the kernel refuses.
+std::unique_ptr<reactor> make_epoll(fd_table& table);
+// Null where io_uring is missing, forbidden (seccomp, sysctl) or too old.
+std::unique_ptr<reactor> make_uring(fd_table& table);
+
+// The one COIR_REACTOR asks for; by default io_uring where it works, else epoll.
+// Throws std::invalid_argument for a wrong COIR_REACTOR, std::system_error if the wanted one cannot be had.
+std::unique_ptr<reactor> make_reactor(fd_table& table);
+
+}  // namespace coir::reactor

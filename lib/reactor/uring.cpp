@@ -1,0 +1,237 @@
+// The io_uring reactor: each wait is one operation that the kernel completes; nothing stays armed between
+// waits, so closing a descriptor nobody waits on costs nothing extra.
+//
+// Submissions gather until the run queue is empty (or its turn is over) and go to the kernel with the wait
+// itself. I1: user_data is the operation's address, or one of the marks below; an operation's memory stays
+// until its last
+//     completion (operation.hpp I1), so the address is always good.
+// I2: only the owning thread touches the ring (IORING_SETUP_SINGLE_ISSUER); other threads write the eventfd.
+// Rejected: multishot recv (it takes data out of the socket before the user asked: MSG_PEEK, FIONREAD, fork
+// and passing the descriptor on would all see it), SQPOLL (a kernel thread burning a core).
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "reactor/reactor.hpp"
+#include "sys/raw.hpp"
+
+#ifdef COIR_HAVE_URING
+#include <liburing.h>
+
+namespace coir::reactor {
+namespace {
+
+constexpr std::uint64_t ignore_mark = 0;
+constexpr std::uint64_t wake_mark = 1;
+// The kernel's own sleeps in epoll and nanosleep end up to 50 µs late so that wake-ups share an interrupt
+// (prctl PR_SET_TIMERSLACK); io_uring's do not, so coir grants itself the same.
+constexpr base::nanoseconds timer_slack = 50'000;
+
+class uring final : public reactor {
+ public:
+  explicit uring(fd_table&) noexcept { completes_io_ = true; }
+
+  ~uring() override {
+    if (open_) ::io_uring_queue_exit(&ring_);
+    if (wake_fd_ >= 0) sys::raw(SYS_close, wake_fd_);
+  }
+
+  bool open() noexcept {
+    ::io_uring_params p = {};
+    p.flags = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL |
+              IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+    p.cq_entries = 4096;
+    if (::io_uring_queue_init_params(512, &ring_, &p) < 0) return false;  // < 6.1, or forbidden
+    open_ = true;
+    if ((p.features & IORING_FEAT_EXT_ARG) == 0 || (p.features & IORING_FEAT_NODROP) == 0) return false;
+    ::io_uring_register_ring_fd(&ring_);  // saves a descriptor look-up per call; not vital
+    wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return wake_fd_ >= 0 && arm_wake() && enter(0, 0, nullptr) >= 0;  // a filter may allow the one only
+  }
+
+  int start(operation& op) noexcept override {
+    if (op.kind == op_kind::none) return EOPNOTSUPP;
+    ::io_uring_sqe* sqe = next_sqe();
+    if (sqe == nullptr) return EAGAIN;
+    prepare(sqe, op);
+    ::io_uring_sqe_set_data64(sqe, reinterpret_cast<std::uint64_t>(&op));
+    begun(op);
+    return 0;
+  }
+
+  bool stop(operation& op) noexcept override {
+    if (op.done) return true;
+    cancel(op);
+    return false;
+  }
+
+  void forget(int, fd_state& s, std::uint32_t old, bool) noexcept override {
+    bool any = false;
+    for (operation* op = s.operations.front(); op != nullptr; op = s.operations.after(op)) {
+      if (op->generation != old || op->closed) continue;
+      op->closed = any = true;
+      cancel(*op);
+    }
+    // The file is held until the cancelled requests are gone, so they are run down now: the peer is to see
+    // the end of the stream when close returns. Their fibers are woken by the next `wait`.
+    if (any) enter(0, IORING_ENTER_GETEVENTS, nullptr);
+  }
+  void forget_elsewhere(int) noexcept override {}
+
+  bool wait(base::nanoseconds until) noexcept override {
+    if (::io_uring_cq_ready(&ring_) == 0) {
+      if (until <= 0) {
+        enter(0, IORING_ENTER_GETEVENTS, nullptr);
+      } else if (until == base::never) {
+        enter(1, IORING_ENTER_GETEVENTS, nullptr);
+      } else {
+        const base::nanoseconds left =
+            std::max<base::nanoseconds>(until - base::monotonic_now(), 0) + timer_slack;
+        ::__kernel_timespec t = {left / 1'000'000'000, left % 1'000'000'000};
+        enter(1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &t);
+      }
+    }
+    // A wait that also submitted does not say EINTR; but nothing else ends it early without a completion.
+    return !reap() && until > 0 && (until == base::never || base::monotonic_now() < until);
+  }
+
+  void wake() noexcept override {
+    const std::uint64_t one = 1;
+    sys::raw(SYS_write, wake_fd_, sys::word(&one), sizeof one);
+  }
+
+  const char* name() const noexcept override { return "uring"; }
+
+ private:
+  bool arm_wake() noexcept {
+    ::io_uring_sqe* sqe = next_sqe();
+    if (sqe == nullptr) return false;
+    ::io_uring_prep_poll_multishot(sqe, wake_fd_, EPOLLIN);  // edge-triggered: it is never read
+    ::io_uring_sqe_set_data64(sqe, wake_mark);
+    return true;
+  }
+
+  ::io_uring_sqe* next_sqe() noexcept {
+    ::io_uring_sqe* sqe = ::io_uring_get_sqe(&ring_);
+    if (__builtin_expect(sqe == nullptr, 0)) {
+      enter(0, 0, nullptr);
+      sqe = ::io_uring_get_sqe(&ring_);
+      if (sqe == nullptr) return nullptr;
+    }
+    ++unsubmitted_;
+    return sqe;
+  }
+
+  // Submits what is gathered and, as asked, waits. liburing's own calls loop and take more branches.
+  long enter(unsigned wait_for, unsigned flags, ::__kernel_timespec* timeout) noexcept {
+    const unsigned submit = static_cast<unsigned>(::io_uring_sq_ready(&ring_));
+    ring_.sq.sqe_head = ring_.sq.sqe_tail;
+    __atomic_store_n(ring_.sq.ktail, ring_.sq.sqe_tail, __ATOMIC_RELEASE);
+    long r;
+    if (timeout != nullptr) {
+      ::io_uring_getevents_arg arg = {};
+      arg.sigmask_sz = 8;
+      arg.ts = reinterpret_cast<std::uint64_t>(timeout);
+      r = call(submit, wait_for, flags, &arg, sizeof arg);
+    } else {
+      r = call(submit, wait_for, flags, nullptr, 8);
+    }
+    if (::io_uring_sq_ready(&ring_) == 0) unsubmitted_ = 0;
+    return r;
+  }
+  long call(unsigned submit, unsigned wait_for, unsigned flags, void* arg, std::size_t size) noexcept {
+    const bool registered = (ring_.int_flags & 1) != 0;  // liburing's INT_FLAG_REG_RING
+    return sys::raw(SYS_io_uring_enter, registered ? ring_.enter_ring_fd : ring_.ring_fd, submit, wait_for,
+                    flags | (registered ? IORING_ENTER_REGISTERED_RING : 0), sys::word(arg),
+                    static_cast<long>(size));
+  }
+  void prepare(::io_uring_sqe* sqe, operation& op) noexcept {
+    switch (op.kind) {
+      case op_kind::none:
+        break;
+      case op_kind::poll:
+        ::io_uring_prep_poll_add(sqe, op.fd, op.events);
+        break;
+      case op_kind::recv:
+        ::io_uring_prep_recv(sqe, op.fd, op.buffer, op.size, op.flags);
+        if (op.poll_first) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+        break;
+      case op_kind::recvmsg:
+        ::io_uring_prep_recvmsg(sqe, op.fd, op.message, static_cast<unsigned>(op.flags));
+        if (op.poll_first) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+        break;
+      case op_kind::read:
+        ::io_uring_prep_read(sqe, op.fd, op.buffer, static_cast<unsigned>(op.size),
+                             static_cast<std::uint64_t>(op.offset));
+        break;
+      case op_kind::write:
+        ::io_uring_prep_write(sqe, op.fd, op.buffer, static_cast<unsigned>(op.size),
+                              static_cast<std::uint64_t>(op.offset));
+        break;
+      case op_kind::accept:
+        ::io_uring_prep_accept(sqe, op.fd, op.address, op.address_size, op.flags);
+        break;
+      case op_kind::connect:
+        ::io_uring_prep_connect(sqe, op.fd, static_cast<const sockaddr*>(op.buffer),
+                                static_cast<socklen_t>(op.size));
+        break;
+    }
+  }
+
+  void cancel(operation& op) noexcept {
+    ::io_uring_sqe* sqe = next_sqe();
+    if (sqe == nullptr) return;  // cannot be: the kernel takes all entries (SUBMIT_ALL)
+    ::io_uring_prep_cancel64(sqe, reinterpret_cast<std::uint64_t>(&op), 0);
+    ::io_uring_sqe_set_data64(sqe, ignore_mark);
+  }
+
+  // True if there was any completion.
+  bool reap() noexcept {
+    unsigned head = *ring_.cq.khead;
+    const unsigned first = head;
+    for (;;) {
+      const unsigned tail = __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE);
+      if (head == tail) break;
+      for (; head != tail; ++head) {
+        const ::io_uring_cqe& cqe = ring_.cq.cqes[head & *ring_.cq.kring_mask];
+        if (cqe.user_data == ignore_mark) continue;
+        if (cqe.user_data == wake_mark) {
+          if ((cqe.flags & IORING_CQE_F_MORE) == 0) arm_wake();
+          continue;
+        }
+        auto* op = reinterpret_cast<operation*>(cqe.user_data);
+        ended(*op, op->closed && cqe.res == -ECANCELED ? -EBADF : cqe.res);
+        op->complete(op);
+      }
+    }
+    __atomic_store_n(ring_.cq.khead, head, __ATOMIC_RELEASE);
+    return head != first;
+  }
+
+  ::io_uring ring_ = {};
+  bool open_ = false;
+  int wake_fd_ = -1;
+};
+
+}  // namespace
+
+std::unique_ptr<reactor> make_uring(fd_table& table) {
+  auto result = std::make_unique<uring>(table);
+  if (!result->open()) return nullptr;
+  return result;
+}
+
+}  // namespace coir::reactor
+
+#else
+
+namespace coir::reactor {
+std::unique_ptr<reactor> make_uring(fd_table&) {
+  return nullptr;
+}
+}  // namespace coir::reactor
+
+#endif

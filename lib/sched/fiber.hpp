@@ -1,0 +1,92 @@
+// The record of a fiber: everything a switch, a wait and a handle need, at the top of the fiber's stack.
+//
+// States (fiber_base::state):
+//   ready ──run──▶ running ──park──▶ parked ──wake──▶ ready        running ──end──▶ done
+// I1: a fiber in the run queue is `ready`, and in it once. Only its own thread touches `next`.
+// I2: a fiber runs only on `home`, from its first instruction to its last (D2).
+// I3: another thread wakes a fiber only through home's inbox, and only after winning its waiter (lib/wait),
+// so
+//     the inbox node is free at that time.
+// The first 64 bytes are all that a switch touches.
+#pragma once
+
+#include <cstdint>
+
+#include "base/clock.hpp"
+#include "base/inbox.hpp"
+#include "base/list.hpp"
+#include "coir/detail/fiber_base.hpp"
+#include "coir/detail/wait_list.hpp"
+#include "context/annotate.hpp"
+#include "context/stack.hpp"
+
+namespace coir::wait {
+struct waiter;
+class timeout_scope;
+}  // namespace coir::wait
+
+namespace coir::sched {
+
+class scheduler;
+
+using detail::fiber_state;
+
+using detail::error_observed;
+using detail::fiber_flag;
+using detail::has_extras;
+using detail::has_result;
+using detail::is_main;
+using detail::own_stack_size;
+
+struct callback : base::list_node {
+  void (*run)(callback* self, detail::fiber_base* ended) noexcept;  // frees itself
+};
+
+struct fiber : detail::fiber_base {
+  scheduler* home = nullptr;
+  wait::waiter* waiting = nullptr;  // the wait it is parked in, if that can be interrupted; else null
+  std::uint64_t id = 0;
+  detail::wait_list joiners;  // fibers in join(); guarded by its lock, as is the step to `done`
+  base::list_node all;        // in scheduler::fibers
+  // 128 bytes: all that a fiber touches which neither waits nor has a name
+  const char* park_reason = nullptr;  // why it is parked: a literal
+  context::stack stack;
+  char* name = nullptr;                       // heap copy, or null
+  wait::timeout_scope* timeouts = nullptr;    // innermost first
+  std::exception_ptr raised;                  // by fiber::raise, not yet thrown
+  base::list<callback>* callbacks = nullptr;  // on_done
+  void* locals = nullptr;                     // fiber-local values
+  base::inbox_node inbox;                     // wake-ups from other threads
+  std::uint32_t shield_depth = 0;
+  [[no_unique_address]] context::annotations annotations;
+
+  fiber() noexcept {}  // member by member: zeroing the whole record costs more than a switch
+
+  bool has(fiber_flag f) const noexcept { return (flags & f) != 0; }
+  void set(fiber_flag f) noexcept { flags = static_cast<std::uint8_t>(flags | f); }
+  void unset(fiber_flag f) noexcept { flags = static_cast<std::uint8_t>(flags & ~f); }
+
+  const char* display_name() const noexcept {
+    return name != nullptr ? name : has(is_main) ? "main" : "fiber";
+  }
+};
+
+static_assert(offsetof(fiber, home) == 64, "a switch must touch one cache line of the record");
+static_assert(offsetof(fiber, park_reason) == 128, "a short life must touch two");
+
+inline fiber* next_of(const fiber* f) noexcept {
+  return static_cast<fiber*>(f->next);
+}
+inline fiber* record(detail::fiber_base* f) noexcept {
+  return static_cast<fiber*>(f);
+}
+inline const fiber* record(const detail::fiber_base* f) noexcept {
+  return static_cast<const fiber*>(f);
+}
+
+// The record that a node of scheduler::fibers belongs to.
+inline fiber* fiber_of(base::list_node* n) noexcept {
+  return reinterpret_cast<fiber*>(reinterpret_cast<char*>(n) - offsetof(fiber, all));
+}
+
+}  // namespace coir::sched

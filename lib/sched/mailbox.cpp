@@ -1,0 +1,132 @@
+#include "sched/mailbox.hpp"
+
+#include <errno.h>
+#include <linux/futex.h>
+
+#include "sys/raw.hpp"
+
+namespace coir::sched {
+namespace {
+
+detail::spin_lock registry_lock;
+mailbox* all = nullptr;
+unsigned count = 0;
+
+}  // namespace
+
+void registry::lock() noexcept {
+  registry_lock.lock();
+}
+void registry::unlock() noexcept {
+  registry_lock.unlock();
+}
+mailbox* registry::first() noexcept {
+  return all;
+}
+
+mailbox* mailbox::acquire(scheduler* owner) {
+  auto fresh = std::make_unique<mailbox>();  // before the lock: it may throw
+  registry_lock.lock();
+  mailbox* m = all;
+  while (m != nullptr && m->alive_) m = m->next_;
+  if (m == nullptr) {
+    m = fresh.release();
+    m->slot_ = count++;
+    m->next_ = all;
+    all = m;
+  }
+  m->lock_.lock();
+  m->alive_ = true;
+  m->owner_ = owner;
+  m->asleep_.store(awake, std::memory_order_relaxed);
+  m->lock_.unlock();
+  registry_lock.unlock();
+  return m;
+}
+
+void mailbox::retire() noexcept {
+  registry_lock.lock();
+  lock_.lock();
+  alive_ = false;
+  owner_ = nullptr;
+  io_ = nullptr;
+  lock_.unlock();
+  registry_lock.unlock();
+}
+
+bool mailbox::post(base::inbox_node* node) noexcept {
+  lock_.lock();
+  const bool alive = alive_;
+  if (alive) inbox_.push(node);
+  lock_.unlock();
+  if (alive && asleep_.load(std::memory_order_seq_cst) != awake) kick();
+  return alive;
+}
+
+void mailbox::kick() noexcept {
+  const int was = asleep_.exchange(awake, std::memory_order_seq_cst);
+  if (was == in_futex) {
+    sys::raw(SYS_futex, sys::word(&asleep_), FUTEX_WAKE_PRIVATE, 1);
+  } else if (was == in_reactor) {
+    lock_.lock();
+    if (io_ != nullptr) io_->wake();
+    lock_.unlock();
+  }
+}
+
+void mailbox::set_io(reactor::reactor* io) noexcept {
+  lock_.lock();
+  io_ = io;
+  lock_.unlock();
+}
+
+void mailbox::forget_elsewhere(int fd) noexcept {
+  lock_.lock();
+  if (io_ != nullptr) io_->forget_elsewhere(fd);
+  lock_.unlock();
+}
+
+void mailbox::deliver_all() noexcept {
+  base::inbox_node* node = inbox_.take_all();
+  while (node != nullptr) {
+    base::inbox_node* next = node->next_in_inbox;  // delivery may free the node, or let it be pushed again
+    node->deliver(node);
+    node = next;
+  }
+}
+
+bool mailbox::sleep(reactor::reactor* io, base::nanoseconds until) noexcept {
+  if (io != nullptr && io_ != io) set_io(io);
+  asleep_.store(io != nullptr ? in_reactor : in_futex,
+                std::memory_order_seq_cst);  // pairs with push and post
+  if (!inbox_.empty()) {
+    asleep_.store(awake, std::memory_order_relaxed);
+    return false;
+  }
+  bool interrupted = false;
+  if (io != nullptr) {
+    interrupted = io->wait(until);
+  } else {
+    const timespec at = base::to_timespec(until);  // FUTEX_WAIT_BITSET takes a point on CLOCK_MONOTONIC
+    interrupted = sys::raw(SYS_futex, sys::word(&asleep_), FUTEX_WAIT_BITSET_PRIVATE, in_futex,
+                           until == base::never ? 0 : sys::word(&at), 0, -1L) == -EINTR;
+  }
+  asleep_.store(awake, std::memory_order_relaxed);
+  return interrupted;
+}
+
+void mailbox::forget_others() noexcept {
+  registry_lock.unlock();
+  for (mailbox* m = all; m != nullptr; m = m->next_) {
+    m->lock_.unlock();
+    if (m != this) m->alive_ = false;
+  }
+  io_ = nullptr;
+  discard_all();
+}
+
+void mailbox::discard_all() noexcept {
+  inbox_.take_all();
+}
+
+}  // namespace coir::sched

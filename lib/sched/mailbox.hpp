@@ -1,0 +1,94 @@
+// How other threads reach a scheduler: its inbox, and the way to wake it.
+//
+// Mailboxes are never freed, only reused by later threads, so that a waker may touch one at any time: the
+// worst a late wake-up does is to wake a stranger once for nothing.
+//
+// Wake-up protocol (nothing is ever lost):
+//   waker:  1. push to the inbox   2. full barrier   3. if `asleep`, kick
+//   owner:  1. set `asleep`        2. full barrier   3. if the inbox is not empty, do not sleep
+// Each side's step 2 orders its store before its load (Dekker), so at least one of them sees the other.
+#pragma once
+
+#include <atomic>
+
+#include "base/clock.hpp"
+#include "base/inbox.hpp"
+#include "coir/detail/threads.hpp"
+#include "reactor/reactor.hpp"
+
+namespace coir::sched {
+
+class scheduler;
+
+class mailbox {
+ public:
+  // A mailbox of its own for the calling thread's scheduler.
+  static mailbox* acquire(scheduler* owner);
+  // The owner ends: later posts fail.
+  void retire() noexcept;
+
+  // Any thread. Delivers `node` on the owner's thread. Only for what keeps the owner alive until delivery: a
+  // fiber that was parked and won by the caller.
+  void push(base::inbox_node* node) noexcept {
+    inbox_.push(node);  // a seq_cst operation: pairs with the one in prepare_sleep
+    if (__builtin_expect(asleep_.load(std::memory_order_seq_cst) != awake, 0)) kick();
+  }
+
+  // Any thread. The same for a message of its own; false, and nothing was done, if the owner has ended.
+  bool post(base::inbox_node* node) noexcept;
+
+  // Runs `f(mailbox)` for that of each living scheduler of the process; none of them ends meanwhile.
+  template <class F>
+  static void for_each(F&& f);
+
+  // The owner made its reactor.
+  void set_io(reactor::reactor* io) noexcept;
+  // Any thread: has the owner's reactor drop the registrations of a descriptor about to be closed.
+  void forget_elsewhere(int fd) noexcept;
+
+  // Owner only.
+  bool empty() const noexcept { return inbox_.empty(); }
+  void deliver_all() noexcept;
+  // Sleeps until a push or `until`, in `io` if there is one. True if a signal handler ran.
+  bool sleep(reactor::reactor* io, base::nanoseconds until) noexcept;
+  unsigned slot() const noexcept { return slot_; }
+  scheduler* owner() const noexcept { return owner_; }
+
+  // After fork, in the child: only this mailbox still has a thread.
+  void forget_others() noexcept;
+  void discard_all() noexcept;
+
+ private:
+  enum sleep_state : int { awake = 0, in_futex = 1, in_reactor = 2 };
+
+  void kick() noexcept;
+
+  base::inbox inbox_;
+  std::atomic<int> asleep_{awake};
+  detail::spin_lock lock_;  // guards alive_ and io_ against kick and post
+  bool alive_ = false;
+  reactor::reactor* io_ = nullptr;  // where the owner sleeps
+  scheduler* owner_ = nullptr;
+  unsigned slot_ = 0;
+  mailbox* next_ = nullptr;  // all mailboxes ever made
+
+  friend struct registry;
+};
+
+struct registry {
+  static void lock() noexcept;
+  static void unlock() noexcept;
+  static mailbox* first() noexcept;
+  static mailbox* next(mailbox* m) noexcept { return m->next_; }
+  static bool alive(const mailbox* m) noexcept { return m->alive_; }
+};
+
+template <class F>
+void mailbox::for_each(F&& f) {
+  registry::lock();
+  for (mailbox* m = registry::first(); m != nullptr; m = registry::next(m))
+    if (registry::alive(m)) f(*m);
+  registry::unlock();
+}
+
+}  // namespace coir::sched

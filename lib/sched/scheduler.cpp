@@ -1,0 +1,324 @@
+#include "sched/scheduler.hpp"
+
+#include <cxxabi.h>
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "base/check.hpp"
+#include "sched/describe.hpp"
+#include "sys/raw.hpp"
+#include "sys/settings.hpp"
+
+namespace coir::detail {
+thread_local std::uint32_t cooperative = 0;
+}
+
+namespace coir::sched {
+
+namespace {
+
+std::atomic<std::uint64_t> id_blocks{0};
+constexpr std::uint64_t id_block = 1024;
+
+void deliver_fiber(base::inbox_node* node) noexcept {
+  auto* f = reinterpret_cast<fiber*>(reinterpret_cast<char*>(node) - offsetof(fiber, inbox));
+  f->home->ready(f);
+}
+
+void insert(base::list_node& root, base::list_node& item) noexcept {
+  item.prev = &root;
+  item.next = root.next;
+  root.next->prev = &item;
+  root.next = &item;
+}
+
+// Ends a thread's scheduler with the thread. The process's first thread keeps its own until the process is
+// gone: static destructors may still wait.
+struct thread_end {
+  ~thread_end() {
+    scheduler* s = scheduler::existing();
+    if (s == nullptr || ::getpid() == sys::raw(SYS_gettid)) return;
+    scheduler::end_thread(s);
+  }
+};
+
+void prepare_fork() noexcept {
+  registry::lock();
+  context::lock_for_fork();
+}
+void fork_parent() noexcept {
+  reactor::private_epoch.fetch_add(1, std::memory_order_relaxed);
+  context::unlock_after_fork();
+  registry::unlock();
+}
+void fork_child() noexcept {
+  reactor::private_epoch.fetch_add(1, std::memory_order_relaxed);
+  context::unlock_after_fork();
+  registry::unlock();
+  if (scheduler* s = scheduler::existing()) s->after_fork_in_child();
+}
+
+}  // namespace
+
+scheduler& scheduler::make_for_this_thread() {
+  static const bool once = [] {
+    install_descriptions();
+    context::install_overflow_handler();
+    return ::pthread_atfork(prepare_fork, fork_parent, fork_child) == 0;
+  }();
+  (void)once;
+  static thread_local thread_end at_end;
+  (void)&at_end;
+  sys::read_settings();
+  this_thread = new scheduler;
+  return *this_thread;
+}
+
+scheduler::scheduler()
+    : current_(&main_),
+      errno_(&errno),
+      // SAFETY: the Itanium C++ ABI gives __cxa_eh_globals these two members first.
+      eh_(reinterpret_cast<eh_globals*>(abi::__cxa_get_globals())),
+      mailbox_(mailbox::acquire(this)),
+      next_id_(0),
+      last_id_(0),
+      fds_(mailbox_->slot()),
+      main_() {
+  fibers_.next = fibers_.prev = &fibers_;
+  main_.refs.store(1, std::memory_order_relaxed);
+  main_.home = this;
+  main_.set(is_main);
+  main_.inbox.deliver = deliver_fiber;
+  main_.annotations.adopt_thread();
+  main_.id = id_blocks.fetch_add(id_block, std::memory_order_relaxed);
+  next_id_ = main_.id + 1;
+  last_id_ = main_.id + id_block;
+}
+
+scheduler::~scheduler() {
+  if (live_ != 0 && up.thread_ends != nullptr) up.thread_ends(*this);
+  mailbox_->retire();
+  mailbox_->deliver_all();
+  this_thread = nullptr;
+  detail::cooperative = 0;
+}
+
+fiber* scheduler::create(const attributes* how, std::size_t payload_size) {
+  std::size_t size = context::default_stack_size;
+  if (how != nullptr && how->stack_size != context::default_stack_size)
+    size = context::checked_stack_size(how->stack_size);
+  char* name = nullptr;
+  if (how != nullptr && how->name != nullptr) {
+    name = ::strdup(how->name);
+    if (name == nullptr) throw std::bad_alloc();
+  }
+  context::stack s;
+  try {
+    s = stacks_.allocate(size);
+  } catch (...) {
+    std::free(name);
+    throw;
+  }
+  auto* f = reinterpret_cast<fiber*>(s.top() - context::colour(s.low) - record_room);
+  // SAFETY: what is not fresh holds a record already, perhaps of another thread.
+  if (__builtin_expect(s.fresh || f->home != this, 0)) {
+    ::new (static_cast<void*>(f)) fiber;
+    f->stack = s;
+    f->home = this;
+    f->inbox.deliver = deliver_fiber;
+  } else {
+    f->refs.store(2, std::memory_order_relaxed);
+    f->state.store(fiber_state::ready, std::memory_order_relaxed);
+    f->saved_errno = 0;
+  }
+  if (__builtin_expect(name != nullptr, 0)) {
+    f->name = name;
+    f->set(has_extras);
+  }
+  if (__builtin_expect(size != context::default_stack_size, 0)) f->set(own_stack_size);
+  enter(f);
+  char* top = reinterpret_cast<char*>(f) - payload_size;
+  f->annotations.begin(s.low, static_cast<std::size_t>(reinterpret_cast<char*>(f) - s.low));
+  f->context = context::make_context(top, static_cast<std::size_t>(top - s.low), entry, control_words_);
+  return f;
+}
+
+void scheduler::adopt(fiber* f) noexcept {
+  f->home = this;
+  f->inbox.deliver = deliver_fiber;
+  enter(f);
+}
+
+void scheduler::enter(fiber* f) noexcept {
+  if (__builtin_expect(next_id_ == last_id_, 0)) {
+    next_id_ = id_blocks.fetch_add(id_block, std::memory_order_relaxed);
+    last_id_ = next_id_ + id_block;
+  }
+  f->id = next_id_++;
+  insert(fibers_, f->all);
+}
+
+void scheduler::recycle(fiber* f) noexcept {
+  // May run on another thread than home: the record was taken out of home's list when the fiber ended.
+  f->annotations.end();
+  const context::stack s = stack_of(f);
+  if (__builtin_expect((f->flags | f->interrupts | f->pending) != 0, 0)) clean(*f);
+  if (scheduler* here = this_thread) {
+    here->stacks_.release(s);
+  } else {
+    context::stack_pool
+        passing;  // a thread without fibers dropped the last handle: by the depot to all threads
+    passing.release(s);
+  }
+}
+
+void scheduler::clean(fiber& f) noexcept {
+  std::free(f.name);
+  f.name = nullptr;
+  delete f.callbacks;
+  f.callbacks = nullptr;
+  f.raised = nullptr;
+  f.timeouts = nullptr;
+  f.shield_depth = 0;
+  f.flags = f.interrupts = f.pending = 0;
+}
+
+// One function from the first instruction to the last, so that what begins by a jump ends by one: see
+// switch.hpp.
+void scheduler::entry(context::transfer from) noexcept {
+  scheduler& s = *this_thread;
+  fiber* self = s.current_;
+  arrived(self, static_cast<fiber*>(from.data), from.from);
+  up.body(self);
+
+  // `done` was published by body; from here on only `arrived` may free this stack.
+  self->all.unlink();
+  --s.live_;
+  --detail::cooperative;
+  if (__builtin_expect(s.run_down_ | s.main_left_behind_, 0) && s.live_ == 0) {
+    if (s.main_left_behind_) std::exit(0);  // as a process whose last thread ends
+    s.ready(&s.main_);
+  }
+  if (__builtin_expect(--s.budget_ == 0, 0)) s.poll();
+  fiber* to = s.head_ != nullptr ? s.pop() : s.wait_for_ready();
+  if (to->next != nullptr) __builtin_prefetch(to->next);
+  s.keep_flow(self, to);
+  s.current_ = to;
+  context::before_switch(self->annotations, to->annotations, true);
+  context::leave_stack(to->context, self);
+}
+
+void scheduler::poll() noexcept {
+  budget_ = turn;
+  if (!mailbox_->empty()) mailbox_->deliver_all();
+  if (io_ != nullptr && io_->busy()) io_->wait(0);
+  if (!timers_.empty()) timers_.fire_due(now());
+}
+
+fiber* scheduler::wait_for_ready() noexcept {
+  for (;;) {
+    if (!mailbox_->empty()) mailbox_->deliver_all();
+    if (head_ != nullptr) break;
+    base::nanoseconds until = timers_.next();
+    if (until == base::never && external_ == 0 && detail::single_threaded() &&
+        (io_ == nullptr || io_->pending() == 0) && up.deadlock != nullptr && up.deadlock(*this))
+      continue;
+    if (__builtin_expect(stacks_.wants_tick(), 0) && virtual_now_ == nullptr) {
+      const base::nanoseconds at = now();
+      stacks_.tick(at);
+      until = std::min(until, at + context::stack_pool::period);
+    }
+    const bool interrupted = mailbox_->sleep(io_.get(), until);
+    if (!timers_.empty()) timers_.fire_due(now());
+    if (interrupted && up.interrupted != nullptr) up.interrupted(*this);
+  }
+  budget_ = turn;
+  return pop();
+}
+
+void scheduler::wait_once(base::nanoseconds until) noexcept {
+  if (!mailbox_->empty()) return poll();  // what arrived may have made a guest fiber ready
+  const bool interrupted = mailbox_->sleep(io_.get(), std::min(until, timers_.next()));
+  if (!mailbox_->empty()) mailbox_->deliver_all();
+  if (!timers_.empty()) timers_.fire_due(now());
+  if (interrupted && up.interrupted != nullptr) up.interrupted(*this);
+}
+
+detail::switch_request scheduler::guest_park(const char* reason) noexcept {
+  fiber* self = guest_->current();
+  self->park_reason = reason;
+  self->state.store(fiber_state::parked, std::memory_order_relaxed);
+  guest_->park(self);
+  self->state.store(fiber_state::running, std::memory_order_relaxed);
+  return {nullptr, self};
+}
+
+void scheduler::invite(guest_host* g) noexcept {
+  guest_ = g;
+  ++detail::cooperative;
+  main_.state.store(fiber_state::running, std::memory_order_relaxed);
+}
+
+void scheduler::dismiss_guest() noexcept {
+  guest_ = nullptr;
+  main_.state.store(fiber_state::ready, std::memory_order_relaxed);
+  --detail::cooperative;
+  if (thread_over_) delete this;
+}
+
+void scheduler::end_thread(scheduler* s) noexcept {
+  if (s->guest_ == nullptr)
+    delete s;
+  else
+    s->thread_over_ = true;
+}
+
+reactor::reactor& scheduler::open_reactor() {
+  io_ = reactor::make_reactor(fds_);
+  mailbox_->set_io(io_.get());
+  return *io_;
+}
+
+void scheduler::after_fork_in_child() noexcept {
+  // The parent's registrations live on behind the inherited descriptors: they are closed, and nothing is
+  // removed.
+  io_.reset();
+  fds_.clear();
+  mailbox_->forget_others();
+  if (guest_ != nullptr) return after_fork_with_guest();
+  // The other fibers' stacks are copies nobody will run; they stay mapped, with all they refer to.
+  head_ = tail_ = nullptr;
+  new (&timers_) timer_wheel;
+  if (up.forked != nullptr) up.forked(*current_);
+  fibers_.next = fibers_.prev = &fibers_;
+  live_ = 0;
+  detail::cooperative = 0;
+  external_ = 0;
+  if (current_ != &main_) {
+    main_left_behind_ = true;
+    main_.waiting = nullptr;
+    insert(fibers_, current_->all);
+    live_ = 1;
+    detail::cooperative = 1;
+  }
+}
+
+void scheduler::after_fork_with_guest() noexcept {
+  new (&timers_) timer_wheel;
+  external_ = 0;
+  guest_->forked();
+  if (up.forked != nullptr) up.forked(*guest_->current());
+}
+
+void scheduler::run_down() noexcept {
+  run_down_ = true;
+  if (live_ != 0) park("thread end");
+  run_down_ = false;
+}
+
+}  // namespace coir::sched

@@ -1,0 +1,318 @@
+// One thread's scheduler: its fibers, run queue, timers, reactor and mailbox. No hub: the parking fiber picks
+// the next one and switches to it; if there is none it sleeps in the reactor on its own stack (D3).
+//
+// Called by lib/wait and lib/task; calls lib/reactor and lib/context. Nothing here is locked: all of it
+// belongs to one thread, and other threads come through the mailbox.
+//
+// I1: `current_` is running; all fibers in the run queue are ready; no fiber is both.
+// I2: what must happen after a fiber left its stack for good (freeing it) is done by the fiber switched to.
+// I3: timers, other threads and I/O are looked at every `turn` switches even when the run queue never
+// empties.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+
+#include "base/clock.hpp"
+#include "context/overflow.hpp"
+#include "context/stack.hpp"
+#include "context/switch.hpp"
+#include "reactor/reactor.hpp"
+#include "sched/fiber.hpp"
+#include "sched/mailbox.hpp"
+#include "sched/timer_wheel.hpp"
+#include "sched/upcalls.hpp"
+
+namespace coir::sched {
+
+// A way to run fibers other than coir's own (lib/task/boost_fiber.cpp). Each of them that waits in coir has a
+// record of its own, made by the guest, so that waiters, timeouts and owners need not know. All on the
+// guest's thread.
+class guest_host {
+ public:
+  virtual fiber* current() noexcept = 0;        // the running one's record; `main` for the thread's own stack
+  virtual void park(fiber* self) noexcept = 0;  // suspends it for as long as its state is `parked`
+  virtual void yield() noexcept = 0;
+  virtual void spin() noexcept = 0;          // sched_yield was called, perhaps by a spinlock of its own
+  virtual void wake(fiber* f) noexcept = 0;  // its state has become `ready`
+  virtual void forked() noexcept = 0;        // in the child: those that wait in coir wait for ever
+
+ protected:
+  ~guest_host() = default;
+};
+
+class scheduler {
+ public:
+  scheduler();
+  ~scheduler();
+  scheduler(const scheduler&) = delete;
+  scheduler& operator=(const scheduler&) = delete;
+
+  // This thread's, or null if it never needed one.
+  static scheduler* existing() noexcept { return this_thread; }
+  // This thread's, made at first use. Throws std::system_error, std::bad_alloc or std::invalid_argument
+  // (COIR_*).
+  static scheduler& ensure() {
+    scheduler* s = this_thread;
+    return __builtin_expect(s != nullptr, 1) ? *s : make_for_this_thread();
+  }
+
+  fiber* current() noexcept { return __builtin_expect(guest_ == nullptr, 1) ? current_ : guest_->current(); }
+  // The same without asking a guest, whose fibers count as the main one: for signal handlers.
+  fiber* own_current() noexcept { return current_; }
+  fiber& main() noexcept { return main_; }
+
+  // --- fibers ---
+  // A record with its stack; not started. Throws as coir::spawn.
+  fiber* create(const attributes* how, std::size_t payload_size);
+  void start(fiber* f) noexcept {
+    ++live_;
+    ++detail::cooperative;
+    push(f);
+  }
+  // The record and stack of a fiber that ended or never started.
+  void recycle(fiber* f) noexcept;
+
+  // Makes a parked fiber of this thread ready.
+  void ready(fiber* f) noexcept {
+    f->state.store(fiber_state::ready, std::memory_order_relaxed);
+    if (__builtin_expect(guest_ != nullptr, 0)) return guest_->wake(f);
+    push(f);
+  }
+  // Any thread: the caller has won the parked fiber's waiter.
+  static void wake(fiber* f) noexcept {
+    scheduler* home = f->home;
+    if (home == this_thread)
+      home->ready(f);
+    else
+      home->mailbox_->push(&f->inbox);
+  }
+
+  // Lets the other ready fibers run first.
+  void yield() noexcept { detail::switch_fibers(begin_yield()); }
+  detail::switch_request begin_yield() noexcept {
+    if (__builtin_expect(--budget_ == 0, 0)) poll();
+    fiber* to = head_;
+    if (to == nullptr) return {nullptr, current_};
+    fiber* self = current_;
+    self->next = nullptr;
+    head_ = next_of(to);  // never empties: self goes behind
+    if (head_ != nullptr)
+      tail_->next = self;
+    else
+      head_ = self;
+    tail_ = self;
+    return hand_over(self, to);
+  }
+
+  bool has_ready() const noexcept { return head_ != nullptr; }
+
+  // The same for whoever runs here, a guest's fibers too.
+  void yield_any() noexcept {
+    if (__builtin_expect(guest_ == nullptr, 1))
+      yield();
+    else
+      guest_->yield();
+  }
+
+  // A call that could have waited did not have to: after many of those the others get their turn.
+  void charge() noexcept {
+    if (__builtin_expect(--budget_ == 0, 0)) {
+      budget_ = guest_ == nullptr ? 1 : turn;
+      yield_any();
+    }
+  }
+
+  // Suspends the current fiber until something makes it ready. Something must be able to.
+  [[gnu::always_inline]] void park(const char* reason) noexcept { detail::switch_fibers(begin_park(reason)); }
+  detail::switch_request begin_park(const char* reason) noexcept {
+    if (__builtin_expect(guest_ != nullptr, 0)) return guest_park(reason);
+    fiber* self = current_;
+    self->park_reason = reason;
+    self->state.store(fiber_state::parked, std::memory_order_relaxed);
+    if (__builtin_expect(--budget_ == 0, 0)) poll();
+    fiber* to = head_ != nullptr ? pop() : wait_for_ready();
+    if (to == self) return {nullptr, self};
+    if (to->next != nullptr) prefetch_frames(next_of(to));
+    return hand_over(self, to);
+  }
+
+  // Looks for due timers, I/O and wake-ups without waiting.
+  void poll() noexcept;
+
+  // --- what waits need ---
+  base::nanoseconds now() const noexcept {
+    return __builtin_expect(virtual_now_ != nullptr, 0) ? *virtual_now_ : base::monotonic_now();
+  }
+  void add_timer(timer* t) noexcept { timers_.add(t, t->when); }
+  void remove_timer(timer* t) noexcept { timers_.remove(t); }
+  // Made at first use. Throws as make_reactor.
+  reactor::reactor& io() { return __builtin_expect(io_ != nullptr, 1) ? *io_ : open_reactor(); }
+  reactor::reactor* opened_io() noexcept { return io_.get(); }
+  reactor::fd_table& fds() noexcept { return fds_; }
+  mailbox& mail() noexcept { return *mailbox_; }
+  // Waits that something outside this process's threads can end (a signal, a helper thread) keep it from
+  // deadlock.
+  void external_wait(int change) noexcept { external_ += change; }
+
+  // Whether the current fiber is throwing an exception right now.
+  bool unwinding() const noexcept { return eh_->uncaught != 0; }
+  std::uint32_t live() const noexcept { return live_; }
+  base::list_node& fibers() noexcept { return fibers_; }
+  context::stack_pool& stacks() noexcept { return stacks_; }
+
+  // --- tests and guests ---
+  // Puts a reactor of the caller's and its clock in place of the kernel's.
+  void use_reactor(std::unique_ptr<reactor::reactor> io, const base::nanoseconds* virtual_now) noexcept {
+    io_ = std::move(io);
+    virtual_now_ = virtual_now;
+  }
+  guest_host* guest() noexcept { return guest_; }
+  // From now on `g` runs this thread's fibers, and patched calls go the cooperative way. There are no fibers
+  // yet.
+  void invite(guest_host* g) noexcept;
+  // The guest ends; none of its fibers waits in coir. Ends the scheduler too if the thread is past its own
+  // end.
+  void dismiss_guest() noexcept;
+  // For guests: gives a record its place among this thread's fibers.
+  void adopt(fiber* f) noexcept;
+  // For guests: waits in the reactor for completions, timers and wake-ups, at most until `until`; not at all
+  // if something had arrived already.
+  void wait_once(base::nanoseconds until) noexcept;
+  // The thread ends. A guest may still have fibers to run: then the scheduler stays until it is dismissed.
+  static void end_thread(scheduler* s) noexcept;
+
+  // Main fiber only: runs the others until none is left.
+  void run_down() noexcept;  // returns early only if made ready by a deadlock
+  bool running_down() const noexcept { return run_down_; }
+
+  // After fork, in the child: only the current fiber goes on.
+  void after_fork_in_child() noexcept;
+
+  static inline thread_local scheduler* this_thread __attribute__((tls_model("initial-exec"))) = nullptr;
+
+ private:
+  struct eh_globals {
+    void* caught;
+    unsigned uncaught;
+  };
+
+  static constexpr unsigned turn = 256;
+
+  static constexpr std::size_t record_room = (sizeof(fiber) + 63) / 64 * 64;
+
+  // The stack of a record, without reading its third cache line where it has the default size: the record
+  // lies less than 4 KiB below the top, which is a whole page.
+  static context::stack stack_of(const fiber* f) noexcept {
+    if (__builtin_expect(f->has(own_stack_size), 0)) return f->stack;
+    const auto at = reinterpret_cast<std::uintptr_t>(f);
+    return {reinterpret_cast<char*>((at | 4095) + 1 - context::default_stack_size),
+            context::default_stack_size};
+  }
+  // Makes every field that spawn does not set what it was in a fresh record.
+  static void clean(fiber& f) noexcept;
+  // Gives a record its number and its place among this thread's fibers.
+  void enter(fiber* f) noexcept;
+  static scheduler& make_for_this_thread();
+  static void entry(context::transfer from) noexcept;
+  reactor::reactor& open_reactor();
+  detail::switch_request guest_park(const char* reason) noexcept;
+  void after_fork_with_guest() noexcept;
+
+  void push(fiber* f) noexcept {
+    f->next = nullptr;
+    if (head_ != nullptr)
+      tail_->next = f;
+    else
+      head_ = f;
+    tail_ = f;
+  }
+  fiber* pop() noexcept {
+    fiber* f = head_;
+    head_ = next_of(f);
+    return f;
+  }
+
+  // The run queue is empty: sleeps until it is not, and pops.
+  fiber* wait_for_ready() noexcept;
+
+  // Makes `to` the current fiber, but for the jump itself.
+  detail::switch_request hand_over(fiber* self, fiber* to) noexcept {
+    if (to->next != nullptr) __builtin_prefetch(to->next);
+    keep_flow(self, to);
+    current_ = to;
+#if defined(COIR_ASAN) || defined(COIR_TSAN)
+    // Announced on both sides, so the jump is made here.
+    context::before_switch(self->annotations, to->annotations, false);
+    void* left;
+    auto* from = static_cast<fiber*>(detail::jump_to({to->context, self}, left));
+    arrived(self, from, left);
+    return {nullptr, self};
+#else
+    return {to->context, self};
+#endif
+  }
+
+  // Among many waiting fibers the frames of each have left the cache by the time it goes on. Those of the
+  // next are asked for while this one runs, and the record after it, so that its frames can be found a turn
+  // later.
+  static void prefetch_frames(const fiber* f) noexcept {
+    __builtin_prefetch(f->next, 1);
+    const char* frames = static_cast<const char*>(f->context);
+    for (int line = 0; line < 10; ++line) __builtin_prefetch(frames + 64 * line, 1);
+  }
+
+  // Keeps errno and the exceptions in flight with their fiber (D11).
+  void keep_flow(fiber* self, fiber* to) noexcept {
+    self->saved_errno = *errno_;
+    *errno_ = to->saved_errno;
+    // A fiber's own fields are zero while it runs, so that this is one branch where no exceptions are about.
+    if (__builtin_expect((reinterpret_cast<std::uintptr_t>(eh_->caught) | eh_->uncaught |
+                          reinterpret_cast<std::uintptr_t>(to->eh_caught) | to->eh_uncaught) != 0,
+                         0)) {
+      self->eh_caught = eh_->caught;
+      self->eh_uncaught = eh_->uncaught;
+      eh_->caught = std::exchange(to->eh_caught, nullptr);
+      eh_->uncaught = std::exchange(to->eh_uncaught, 0);
+    }
+  }
+
+  // First thing on a fresh stack (elsewhere switch_fibers does it): the other one is now suspended.
+  static void arrived([[maybe_unused]] fiber* self, fiber* from, void* context) noexcept {
+    context::after_switch(self->annotations, from->annotations);
+    from->context = context;
+    if (__builtin_expect(from->state.load(std::memory_order_relaxed) == fiber_state::done, 0))
+      detail::release(from);
+  }
+
+  // hot
+  fiber* current_;
+  fiber* head_ = nullptr;
+  fiber* tail_ = nullptr;
+  unsigned budget_ = turn;
+  std::uint32_t live_ = 0;  // started and not ended, without main
+  int* errno_;
+  eh_globals* eh_;
+  guest_host* guest_ = nullptr;
+  const base::nanoseconds* virtual_now_ = nullptr;
+  mailbox* mailbox_;
+  std::unique_ptr<reactor::reactor> io_;
+  std::uint64_t next_id_;
+  std::uint64_t last_id_;
+  context::control_words control_words_ =
+      context::control_words::current();  // new fibers begin with the thread's
+  int external_ = 0;
+  bool run_down_ = false;
+  bool main_left_behind_ =
+      false;                  // in the child of a fork made by another fiber: main exists in the parent only
+  bool thread_over_ = false;  // only a guest keeps it
+  base::list_node fibers_;
+  context::stack_pool stacks_;
+  reactor::fd_table fds_;
+  context::alternate_stack alternate_stack_;
+  timer_wheel timers_;
+  fiber main_;
+};
+
+}  // namespace coir::sched

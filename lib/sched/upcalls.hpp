@@ -1,0 +1,28 @@
+// What the scheduler asks of the layers above it. lib/task/upcalls.cpp fills it in at compile time, so that
+// fibers work in the initialisers of global objects too.
+#pragma once
+
+namespace coir::sched {
+
+struct fiber;
+class scheduler;
+
+struct upcalls {
+  // Runs a fiber's callable, keeps what leaves it, and wakes who joins it. (lib/task)
+  void (*body)(fiber* self) noexcept = nullptr;
+  // The last reference to an ended fiber is gone. (lib/task)
+  void (*dispose)(fiber* ended) noexcept = nullptr;
+  // Nothing can ever run again on this thread, the process's only one. True if a fiber was made ready.
+  // (lib/wait)
+  bool (*deadlock)(scheduler& s) noexcept = nullptr;
+  // A signal handler ran while the thread slept. (lib/wait)
+  void (*interrupted)(scheduler& s) noexcept = nullptr;
+  // The thread ends with fibers left. (lib/wait)
+  void (*thread_ends)(scheduler& s) noexcept = nullptr;
+  // In the child of a fork: `current` is the only fiber left, and no timer is armed any more. (lib/wait)
+  void (*forked)(fiber& current) noexcept = nullptr;
+};
+
+extern const upcalls up;
+
+}  // namespace coir::sched

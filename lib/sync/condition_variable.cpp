@@ -1,0 +1,54 @@
+#include "coir/condition_variable.hpp"
+
+#include "wait/interrupt.hpp"
+#include "wait/waiter.hpp"
+
+namespace coir {
+
+bool condition_variable::wait_until_ns(std::unique_lock<mutex>& lock, std::int64_t deadline_ns) {
+  sched::scheduler& s = sched::scheduler::ensure();
+  const wait::mode m = wait::begin_wait(s);
+  wait::queued_waiter w(s);
+  waiters_.lock.lock();
+  wait::enqueue_locked(waiters_, w);
+  waiters_.lock.unlock();
+  mutex& inner = *lock.mutex();
+  inner.unlock();
+  const wait::outcome o = wait::park_queued(waiters_, w, "condition_variable", deadline_ns, m);
+  inner.lock_uninterruptible();
+  wait::end_wait(s, o);
+  return o == wait::outcome::notified;
+}
+
+detail::switch_request condition_variable::begin_wait(detail::wait_frame& frame, mutex& held) {
+  sched::scheduler& s = sched::scheduler::ensure();
+  const wait::mode m = wait::begin_wait(s);
+  auto* w = ::new (frame.bytes) wait::queued_waiter(s);
+  waiters_.lock.lock();
+  wait::enqueue_locked(waiters_, *w);
+  waiters_.lock.unlock();
+  held.unlock();
+  return wait::suspend_in(*w, s, "condition_variable", m);
+}
+
+void condition_variable::finish_wait(detail::wait_frame& frame, mutex& held) {
+  wait::queued_waiter& w = wait::waiter_in(frame);
+  const wait::outcome o = wait::finish_queued(waiters_, w);
+  held.lock_uninterruptible();
+  wait::end_wait(*w.fiber->home, o);
+}
+
+void condition_variable::notify_one() noexcept {
+  waiters_.lock.lock();
+  wait::queued_waiter* w = wait::claim_first_locked(waiters_);
+  waiters_.lock.unlock();
+  if (w != nullptr) w->wake();
+}
+
+void condition_variable::notify_all() noexcept {
+  waiters_.lock.lock();
+  wait::wake_all_locked(waiters_);
+  waiters_.lock.unlock();
+}
+
+}  // namespace coir

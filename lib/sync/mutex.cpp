@@ -1,0 +1,87 @@
+#include "coir/mutex.hpp"
+
+#include <system_error>
+
+#include "wait/interrupt.hpp"
+#include "wait/waiter.hpp"
+
+// I1: `state_` becomes `wanted` and a waiter enters `waiters_` under its lock, and `unlock_slow` holds it
+// too, so an
+//     unlock that finds `wanted` finds the waiter.
+// I2: unlock_slow hands the lock over: state_ never shows `open` in between, so nobody overtakes.
+
+namespace coir {
+
+void mutex::lock_slow() {
+  wait_for_lock(detail::never_ns, true);
+}
+bool mutex::lock_until(std::int64_t deadline_ns) {
+  return wait_for_lock(deadline_ns, true);
+}
+void mutex::lock_uninterruptible() noexcept {
+  if (!try_fast()) wait_for_lock(detail::never_ns, false);
+}
+
+bool mutex::wait_for_lock(std::int64_t deadline_ns, bool interruptible) {
+  sched::scheduler& s = sched::scheduler::ensure();
+  const wait::mode m = interruptible ? wait::begin_wait(s) : wait::mode::uninterruptible;
+  wait::queued_waiter w;
+  waiters_.lock.lock();
+  std::uint32_t seen = state_.load(std::memory_order_relaxed);
+  for (;;) {
+    const std::uint32_t next = seen == open ? held : wanted;
+    // acquire: pairs with unlock, for the case that it became free
+    if (seen == wanted || state_.compare_exchange_weak(seen, next, std::memory_order_acquire)) break;
+  }
+  if (seen == open) {
+    waiters_.lock.unlock();
+    return true;
+  }
+  wait::enqueue_locked(waiters_, w);
+  waiters_.lock.unlock();
+  const wait::outcome o = wait::park_queued(waiters_, w, "mutex", deadline_ns, m);
+  wait::end_wait(s, o);
+  return o == wait::outcome::notified;
+}
+
+void mutex::unlock_slow() noexcept {
+  waiters_.lock.lock();
+  wait::queued_waiter* w = wait::claim_first_locked(waiters_);
+  // release: pairs with the next try_fast; who is handed the lock is ordered by claim.
+  state_.store(w == nullptr ? open : waiters_.empty() ? held : wanted, std::memory_order_release);
+  waiters_.lock.unlock();
+  if (w != nullptr) w->wake();
+}
+
+bool recursive_mutex::first() {
+  owner_.store(sched::scheduler::ensure().current(), std::memory_order_relaxed);
+  depth_ = 1;
+  return true;
+}
+
+bool recursive_mutex::again() {
+  if (owner_.load(std::memory_order_relaxed) != sched::scheduler::ensure().current()) return false;
+  ++depth_;
+  return true;
+}
+
+void recursive_mutex::lock() {
+  if (again()) return;
+  inner_.lock();
+  first();
+}
+
+bool recursive_mutex::try_lock() {
+  return again() || (inner_.try_lock() && first());
+}
+
+void recursive_mutex::unlock() {
+  if (owner_.load(std::memory_order_relaxed) != sched::scheduler::ensure().current())
+    throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
+                            "coir::recursive_mutex::unlock: the calling fiber does not hold it");
+  if (--depth_ != 0) return;
+  owner_.store(nullptr, std::memory_order_relaxed);
+  inner_.unlock();
+}
+
+}  // namespace coir

@@ -1,0 +1,83 @@
+#include "coir/semaphore.hpp"
+
+#include <stdexcept>
+#include <string>
+
+#include "wait/interrupt.hpp"
+#include "wait/waiter.hpp"
+
+namespace coir {
+
+semaphore::semaphore(std::ptrdiff_t permits) : permits_(permits) {
+  if (permits < 0)
+    throw std::invalid_argument("coir::semaphore: permits=" + std::to_string(permits) +
+                                ": expected zero or more");
+}
+
+bool semaphore::try_acquire() noexcept {
+  waiters_.lock.lock();
+  const bool got = permits_ > 0;
+  if (got) --permits_;
+  waiters_.lock.unlock();
+  return got;
+}
+
+bool semaphore::acquire_until(std::int64_t deadline_ns) {
+  sched::scheduler& s = sched::scheduler::ensure();
+  const wait::mode m = wait::begin_wait(s);
+  wait::queued_waiter w(s);
+  waiters_.lock.lock();
+  if (permits_ > 0) {
+    --permits_;
+    waiters_.lock.unlock();
+    return true;
+  }
+  wait::enqueue_locked(waiters_, w);
+  waiters_.lock.unlock();
+  const wait::outcome o = wait::park_queued(waiters_, w, "semaphore", deadline_ns, m);
+  wait::end_wait(s, o);
+  return o == wait::outcome::notified;
+}
+
+detail::switch_request semaphore::begin_acquire(detail::wait_frame& frame) {
+  sched::scheduler& s = sched::scheduler::ensure();
+  const wait::mode m = wait::begin_wait(s);
+  waiters_.lock.lock();
+  if (permits_ > 0) {
+    --permits_;
+    waiters_.lock.unlock();
+    return {nullptr, nullptr};
+  }
+  auto* w = ::new (frame.bytes) wait::queued_waiter(s);
+  wait::enqueue_locked(waiters_, *w);
+  waiters_.lock.unlock();
+  return wait::suspend_in(*w, s, "semaphore", m);
+}
+
+void semaphore::finish_acquire(detail::wait_frame& frame) {
+  wait::queued_waiter& w = wait::waiter_in(frame);
+  wait::end_wait(*w.fiber->home, wait::finish_queued(waiters_, w));
+}
+
+void semaphore::release(std::ptrdiff_t n) {
+  if (n < 0)
+    throw std::invalid_argument("coir::semaphore::release: n=" + std::to_string(n) +
+                                ": expected zero or more");
+  waiters_.lock.lock();
+  for (; n > 0; --n) {
+    wait::queued_waiter* w = wait::claim_first_locked(waiters_);
+    if (w == nullptr) break;
+    w->wake();
+  }
+  permits_ += n;
+  waiters_.lock.unlock();
+}
+
+std::ptrdiff_t semaphore::available() const noexcept {
+  waiters_.lock.lock();
+  const std::ptrdiff_t n = permits_;
+  waiters_.lock.unlock();
+  return n;
+}
+
+}  // namespace coir

@@ -1,0 +1,33 @@
+// The libc functions behind the patched names, for callers that are not fibers.
+//
+// Each pointer starts as a raw system call (allocators start up through these names, before any constructor),
+// and becomes libc's own function, with its cancellation point, in a constructor of coir-patch. In a fully
+// static program it stays as it is. X-macros keep name, type and fallback in one place: sys/real.def.
+#pragma once
+
+#include <poll.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <threads.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace coir::sys {
+
+struct real_functions {
+#define COIR_REAL(result, name, parameters, fallback) result(*name) parameters;
+#include "sys/real.def"
+#undef COIR_REAL
+};
+
+extern real_functions real;
+
+// Finds the next definition of each name behind the caller's object. Called once, by coir-patch, which passes
+// the dlsym that sees what stands behind it.
+void resolve_real(void* (*find)(const char* name)) noexcept;
+
+}  // namespace coir::sys

@@ -1,0 +1,18 @@
+// The COIR_* environment variables, read once and checked.
+#pragma once
+
+namespace coir::sys {
+
+enum class reactor_choice { automatic, epoll, uring };
+
+struct settings {
+  reactor_choice reactor = reactor_choice::automatic;  // COIR_REACTOR=epoll|uring
+  bool patch_always = false;                           // COIR_PATCH_ALWAYS=0|1
+};
+
+// The settings of this process.
+// Throws std::invalid_argument naming the variable, its value and what was expected; on every call, until the
+// environment is right.
+const settings& read_settings();
+
+}  // namespace coir::sys

@@ -1,0 +1,14 @@
+// The two ends of a fiber's life, as the scheduler calls them (sched::upcalls).
+#pragma once
+
+#include "wait/waiter.hpp"
+
+namespace coir::task {
+
+// Runs the callable of `self`, keeps what leaves it, and wakes who waits for the end.
+void body(sched::fiber* self) noexcept;
+// The last reference to an ended fiber is gone: destroys the result, reports an exception nobody saw, frees
+// the stack.
+void dispose(sched::fiber* ended) noexcept;
+
+}  // namespace coir::task

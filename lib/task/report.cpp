@@ -1,0 +1,69 @@
+#include "task/report.hpp"
+
+#include <cxxabi.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <typeinfo>
+
+#include "base/check.hpp"
+#include "coir/inspect.hpp"
+
+namespace coir::task {
+namespace {
+
+std::atomic<unhandled_exception_handler> handler{nullptr};
+
+std::string description(const std::exception_ptr& error) {
+  std::string text;
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    text = e.what();
+  } catch (...) {
+    text = "no text";
+  }
+  const std::type_info* type = error.__cxa_exception_type();
+  std::string name = type != nullptr ? type->name() : "?";
+  int status = 0;
+  if (char* readable = abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status)) {
+    name = readable;
+    std::free(readable);
+  }
+  return name + ": " + text;
+}
+
+}  // namespace
+
+void report_exception(const sched::fiber& f, std::exception_ptr error, const char* prefix) noexcept {
+  try {
+    const std::string line = std::string("coir: ") + prefix + " fiber #" + std::to_string(f.id) + " \"" +
+                             f.display_name() + "\" threw " + description(error) + "\n";
+    base::write_text(2, line.c_str());
+  } catch (...) {
+    base::write_text(2, "coir: a fiber threw, and there is no memory to say what\n");
+  }
+}
+
+void report_unseen(const sched::fiber& f, std::exception_ptr error) noexcept {
+  const unhandled_exception_handler h =
+      handler.load(std::memory_order_acquire);  // pairs with the exchange below
+  if (h == nullptr) return report_exception(f, std::move(error), "nobody waits for");
+  try {
+    h(f.id, f.display_name(), error);
+  } catch (...) {
+    report_exception(f, std::current_exception(), "the unhandled exception handler, called for");
+  }
+}
+
+}  // namespace coir::task
+
+namespace coir {
+
+unhandled_exception_handler set_unhandled_exception_handler(unhandled_exception_handler h) noexcept {
+  return task::handler.exchange(h, std::memory_order_acq_rel);
+}
+
+}  // namespace coir

@@ -1,0 +1,17 @@
+// Exceptions that nobody can catch any more, told to a person.
+#pragma once
+
+#include <exception>
+
+#include "wait/waiter.hpp"
+
+namespace coir::task {
+
+// An exception left a fiber, and no handle is left that could see it: calls the handler of
+// set_unhandled_exception_handler, by default report_exception.
+void report_unseen(const sched::fiber& f, std::exception_ptr error) noexcept;
+
+// "coir: <prefix> fiber #7 "name" threw std::runtime_error: text" on stderr.
+void report_exception(const sched::fiber& f, std::exception_ptr error, const char* prefix) noexcept;
+
+}  // namespace coir::task

@@ -1,0 +1,247 @@
+// The life of a fiber: made, run, ended, reported, freed.
+#include <cxxabi.h>
+
+#include <cstdio>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <typeinfo>
+
+#include "base/check.hpp"
+#include "coir/fiber.hpp"
+#include "coir/inspect.hpp"
+#include "coir/run.hpp"
+#include "coir/timeout.hpp"
+#include "task/life.hpp"
+#include "task/report.hpp"
+#include "wait/interrupt.hpp"
+#include "wait/waiter.hpp"
+
+namespace coir::task {
+namespace {
+
+using sched::fiber;
+using sched::record;
+
+struct user_callback : sched::callback {
+  void (*call)(void* context, detail::fiber_base* ended);
+  void (*drop)(void* context) noexcept;
+  void* context;
+};
+
+void run_callback(sched::callback* self, detail::fiber_base* ended) noexcept {
+  const std::unique_ptr<user_callback> c(static_cast<user_callback*>(self));
+  try {
+    c->call(c->context, ended);
+  } catch (...) {
+    report_exception(*record(ended), std::current_exception(), "a callback of");
+  }
+  c->drop(c->context);
+}
+
+// Publishes the end of `self` and wakes who waits for it.
+void publish_end(fiber* self) noexcept {
+  self->joiners.lock.lock();
+  self->state.store(detail::fiber_state::done, std::memory_order_release);  // pairs with fiber_base::done
+  base::list<sched::callback>* callbacks = self->has(sched::has_extras) ? self->callbacks : nullptr;
+  wait::wake_all_locked(self->joiners);
+  self->joiners.lock.unlock();
+  if (__builtin_expect(callbacks != nullptr, 0))
+    while (sched::callback* c = callbacks->pop_front()) c->run(c, self);
+}
+
+void dispose_result(fiber* f) noexcept {
+  if (f->has(sched::has_result)) {
+    f->unset(sched::has_result);
+    f->run(f, detail::payload_step::dispose);
+  }
+  if (__builtin_expect(f->error != nullptr, 0)) {
+    if (!f->has(sched::error_observed)) report_unseen(*f, f->error);
+    f->error = nullptr;
+  }
+}
+
+}  // namespace
+
+void body(fiber* self) noexcept {
+  try {
+    if (__builtin_expect((self->interrupts & wait::cancel) != 0, 0)) {
+      self->run(self, detail::payload_step::discard);
+      throw cancelled();
+    }
+    self->run(self, detail::payload_step::call);
+  } catch (const cancelled&) {
+    self->error = std::current_exception();
+    detail::mark_observed(self);  // the end that was asked for: nothing to report
+  } catch (...) {
+    self->error = std::current_exception();
+  }
+  // Nobody can ask any more: what the result's destructor does is done on the fiber's own stack.
+  const bool called_back = self->has(sched::has_extras) && self->callbacks != nullptr;  // those may still ask
+  if (!called_back && self->refs.load(std::memory_order_acquire) == 1) dispose_result(self);
+  publish_end(self);
+  if (called_back && self->refs.load(std::memory_order_acquire) == 1) dispose_result(self);
+}
+
+void dispose(fiber* f) noexcept {
+  dispose_result(f);
+  f->home->recycle(f);
+}
+}  // namespace coir::task
+
+namespace coir::detail {
+
+using sched::record;
+using sched::scheduler;
+
+namespace {
+[[noreturn]] void refuse_guest() {
+  throw std::logic_error(
+      "coir::spawn: this thread runs Boost.Fiber (use_coir); spawn boost::fibers::fiber there");
+}
+}  // namespace
+
+fiber_base* create_fiber(const attributes* how, std::size_t payload_size,
+                         void (*run)(fiber_base*, payload_step)) {
+  scheduler& s = scheduler::ensure();
+  if (__builtin_expect(s.guest() != nullptr, 0)) refuse_guest();
+  sched::fiber* f = s.create(how, payload_size);
+  f->run = run;
+  f->spawn_site = __builtin_return_address(0);
+  return f;
+}
+
+fiber_base* create_started_fiber(const attributes* how, std::size_t payload_size,
+                                 void (*run)(fiber_base*, payload_step)) {
+  scheduler& s = scheduler::ensure();
+  if (__builtin_expect(s.guest() != nullptr, 0)) refuse_guest();
+  sched::fiber* f = s.create(how, payload_size);
+  f->run = run;
+  f->spawn_site = __builtin_return_address(0);
+  s.start(f);
+  return f;
+}
+
+void start_fiber(fiber_base* f) noexcept {
+  record(f)->home->start(record(f));
+}
+
+void abandon_fiber(fiber_base* f) noexcept {
+  record(f)->all.unlink();
+  record(f)->home->recycle(record(f));
+}
+
+void free_fiber(fiber_base* f) noexcept {
+  sched::up.dispose(record(f));
+}
+
+namespace {
+[[noreturn]] void refuse_own_join(const sched::fiber& f) {
+  throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
+                          "coir::fiber::join: fiber #" + std::to_string(f.id) + " \"" + f.display_name() +
+                              "\" would wait for itself");
+}
+}  // namespace
+
+switch_request begin_join(wait_frame& frame, fiber_base* base) {
+  sched::fiber* f = record(base);
+  scheduler& s = scheduler::ensure();
+  const wait::mode m = wait::begin_wait(s);
+  if (f->done()) return {nullptr, nullptr};
+  if (__builtin_expect(f == s.current(), 0)) refuse_own_join(*f);
+  auto* w = ::new (frame.bytes) wait::queued_waiter(s);
+  f->joiners.lock.lock();
+  if (f->done()) {
+    f->joiners.lock.unlock();
+    return {nullptr, nullptr};
+  }
+  wait::enqueue_locked(f->joiners, *w);
+  f->joiners.lock.unlock();
+  return wait::suspend_in(*w, s, "join", m);
+}
+
+void finish_join(wait_frame& frame, fiber_base* base) {
+  wait::queued_waiter& w = wait::waiter_in(frame);
+  wait::end_wait(*w.fiber->home, wait::finish_queued(record(base)->joiners, w));
+}
+
+bool join_fiber_until(fiber_base* base, std::int64_t deadline_ns) {
+  sched::fiber* f = record(base);
+  scheduler& s = scheduler::ensure();
+  const wait::mode m = wait::begin_wait(s);
+  if (f->done()) return true;
+  if (__builtin_expect(f == s.current(), 0)) refuse_own_join(*f);
+  wait::queued_waiter w(s);
+  f->joiners.lock.lock();
+  if (f->done()) {
+    f->joiners.lock.unlock();
+    return true;
+  }
+  wait::enqueue_locked(f->joiners, w);
+  f->joiners.lock.unlock();
+  const wait::outcome o = wait::park_queued(f->joiners, w, "join", deadline_ns, m);
+  wait::end_wait(s, o);
+  return o == wait::outcome::notified;
+}
+
+void cancel_fiber(fiber_base* f) noexcept {
+  wait::cancel_fiber(*record(f));
+}
+
+void raise_in_fiber(fiber_base* f, std::exception_ptr error) {
+  if (error == nullptr) throw std::invalid_argument("coir::fiber::raise: error=null: expected an exception");
+  wait::raise_in_fiber(*record(f), std::move(error));
+}
+
+void mark_observed(fiber_base* f) noexcept {
+  // Under the lock: any thread that holds a handle may ask.
+  record(f)->joiners.lock.lock();
+  record(f)->set(sched::error_observed);
+  record(f)->joiners.lock.unlock();
+}
+
+void rethrow_error(fiber_base* f) {
+  mark_observed(f);
+  std::rethrow_exception(f->error);
+}
+
+std::uint64_t fiber_id(const fiber_base* f) noexcept {
+  return record(f)->id;
+}
+const char* fiber_name(const fiber_base* f) noexcept {
+  return record(f)->display_name();
+}
+
+void add_callback(fiber_base* base, void (*call)(void*, fiber_base*), void (*drop)(void*) noexcept,
+                  void* context) {
+  sched::fiber* f = record(base);
+  auto c = std::make_unique<task::user_callback>();
+  c->run = task::run_callback;
+  c->call = call;
+  c->drop = drop;
+  c->context = context;
+  auto fresh = std::make_unique<base::list<sched::callback>>();
+  f->joiners.lock.lock();
+  const bool ended = f->done();
+  if (!ended) {
+    if (f->callbacks == nullptr) f->callbacks = fresh.release();
+    f->set(sched::has_extras);
+    f->callbacks->push_back(c.get());
+  }
+  f->joiners.lock.unlock();
+  sched::callback* added = c.release();
+  if (ended) added->run(added, f);
+}
+
+void check_run_context() {
+  if (!scheduler::ensure().current()->has(sched::is_main))
+    throw std::logic_error("coir::run: called on a fiber: expected a thread's main fiber");
+}
+
+void wait_for_all_fibers() {
+  scheduler::ensure().run_down();
+}
+
+}  // namespace coir::detail

@@ -1,0 +1,56 @@
+#include "coir/this_fiber.hpp"
+
+#include "wait/interrupt.hpp"
+#include "wait/waiter.hpp"
+
+namespace coir::this_fiber {
+
+std::uint64_t id() {
+  return sched::scheduler::ensure().current()->id;
+}
+
+std::string_view name() {
+  return sched::scheduler::ensure().current()->display_name();
+}
+
+void check_cancelled() {
+  sched::scheduler& s = sched::scheduler::ensure();
+  if (!s.unwinding()) wait::throw_if_interrupted(*s.current());
+}
+
+shield::shield() {
+  sched::fiber* f = sched::scheduler::ensure().current();
+  ++f->shield_depth;
+  wait::refresh(*f);
+}
+
+shield::~shield() {
+  sched::fiber* f = sched::scheduler::existing()->current();
+  --f->shield_depth;
+  wait::refresh(*f);
+}
+
+}  // namespace coir::this_fiber
+
+namespace coir::detail {
+
+switch_request begin_yield() {
+  sched::scheduler& s = sched::scheduler::ensure();
+  if (__builtin_expect(s.guest() == nullptr, 1)) return s.begin_yield();
+  s.guest()->yield();
+  return {nullptr, s.current()};
+}
+
+void finish_interrupted_yield(fiber_base* self) {
+  if (!sched::record(self)->home->unwinding()) wait::throw_interrupt(*sched::record(self));
+}
+
+void sleep_until_ns(std::int64_t deadline_ns) {
+  sched::scheduler& s = sched::scheduler::ensure();
+  if (deadline_ns <= s.now()) return this_fiber::yield();
+  const wait::mode m = wait::begin_wait(s);
+  wait::waiter w(s);
+  wait::end_wait(s, wait::park_until(w, "sleep", deadline_ns, m));
+}
+
+}  // namespace coir::detail

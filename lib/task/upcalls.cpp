@@ -1,0 +1,10 @@
+// Connects the scheduler to the layers above it, without running any code.
+#include "task/life.hpp"
+#include "wait/interrupt.hpp"
+
+namespace coir::sched {
+
+constinit const upcalls up = {task::body,      task::dispose,       wait::on_deadlock,
+                              wait::on_signal, wait::on_thread_end, wait::rearm_after_fork};
+
+}  // namespace coir::sched

@@ -1,0 +1,243 @@
+#include "wait/interrupt.hpp"
+
+#include <errno.h>
+
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#include "base/check.hpp"
+#include "sched/describe.hpp"
+
+namespace coir::wait {
+namespace {
+
+// "End what `f` does" from another thread.
+struct interrupt_message : base::inbox_node {
+  sched::fiber* target;
+  std::exception_ptr error;
+};
+
+void deliver_message(base::inbox_node* node) noexcept {
+  const std::unique_ptr<interrupt_message> m(static_cast<interrupt_message*>(node));
+  if (!m->target->done()) {
+    if (m->error != nullptr) m->target->raised = m->error;
+    deliver(*m->target, m->error != nullptr ? raise : cancel);
+  }
+  detail::release(m->target);
+}
+
+void send(sched::fiber& f, std::exception_ptr error) {
+  auto m = std::make_unique<interrupt_message>();
+  m->deliver = deliver_message;
+  m->target = &f;
+  m->error = std::move(error);
+  detail::retain(&f);
+  if (f.home->mail().post(m.get()))
+    (void)m.release();
+  else
+    detail::release(&f);  // its thread is gone, and it has ended
+}
+
+}  // namespace
+
+bool on_deadlock(sched::scheduler& s) noexcept {
+  sched::fiber& main = s.main();
+  base::write_text(2, "coir: deadlock: every fiber waits, and nothing can wake one:\n");
+  sched::describe(2, main);
+  for (base::list_node* n = s.fibers().next; n != &s.fibers(); n = n->next)
+    sched::describe(2, *sched::fiber_of(n));
+  if (s.running_down()) {
+    main.interrupts = static_cast<std::uint8_t>(main.interrupts | deadlock_found);
+    refresh(main);
+    s.ready(&main);
+    return true;
+  }
+  if (main.waiting == nullptr) {
+    base::write_text(2, "coir: the main fiber's wait cannot be interrupted; giving up\n");
+    std::abort();
+  }
+  deliver(main, deadlock_found);
+  return true;
+}
+
+void on_signal(sched::scheduler& s) noexcept {
+  const auto end_wait = [](sched::fiber& f) {
+    waiter* w = f.waiting;
+    if (w == nullptr || !w->ends_by_signal || !w->claim(outcome::signalled)) return false;
+    w->wake();
+    return true;
+  };
+  // One blocked call hears of a signal, the main fiber's first.
+  if (end_wait(s.main())) return;
+  for (base::list_node* n = s.fibers().prev; n != &s.fibers(); n = n->prev)
+    if (end_wait(*sched::fiber_of(n))) return;
+}
+
+// A thread ends while fibers of it have not: they are cancelled and run to their ends.
+void on_thread_end(sched::scheduler& s) noexcept {
+  base::write_text(2, "coir: a thread ended while fibers of it had not; they are cancelled:\n");
+  for (base::list_node* n = s.fibers().next; n != &s.fibers(); n = n->next) {
+    auto* f = sched::fiber_of(n);
+    sched::describe(2, *f);
+    deliver(*f, cancel);
+  }
+  s.run_down();
+}
+
+void refresh(sched::fiber& f) noexcept {
+  std::uint8_t pending = f.interrupts & deadlock_found;
+  if (f.shield_depth == 0) pending |= f.interrupts & (cancel | raise);
+  for (timeout_scope* t = f.timeouts; t != nullptr; t = t->outer_)
+    if (t->expired_ && t->shield_depth_ >= f.shield_depth) pending |= timeout_expired;
+  f.pending = pending;
+}
+
+void deliver(sched::fiber& f, interrupt what) noexcept {
+  f.interrupts = static_cast<std::uint8_t>(f.interrupts | what);
+  refresh(f);
+  waiter* w = f.waiting;
+  if (f.pending != 0 && w != nullptr && w->claim(outcome::interrupted)) w->wake();
+}
+
+void cancel_fiber(sched::fiber& f) noexcept {
+  if (f.done()) return;
+  if (f.home == sched::scheduler::existing()) return deliver(f, cancel);
+  try {
+    send(f, nullptr);
+  } catch (const std::bad_alloc&) {
+    base::write_text(2, "coir: no memory to cancel a fiber of another thread\n");
+  }
+}
+
+void raise_in_fiber(sched::fiber& f, std::exception_ptr error) {
+  if (f.done()) return;
+  if (f.home != sched::scheduler::existing()) return send(f, std::move(error));
+  f.raised = std::move(error);
+  deliver(f, raise);
+}
+
+void throw_interrupt(sched::fiber& f) {
+  if ((f.pending & deadlock_found) != 0) {
+    f.interrupts = static_cast<std::uint8_t>(f.interrupts & ~deadlock_found);
+    refresh(f);
+    throw deadlock();
+  }
+  if ((f.pending & cancel) != 0) throw cancelled();
+  if ((f.pending & raise) != 0) {
+    f.interrupts = static_cast<std::uint8_t>(f.interrupts & ~raise);
+    refresh(f);
+    std::rethrow_exception(std::exchange(f.raised, nullptr));
+  }
+  const timeout_scope* scope = first_expired(f);
+  COIR_CHECK(scope != nullptr);
+  throw timed_out(scope);
+}
+
+int interrupt_errno(const sched::fiber& f) noexcept {
+  if (f.pending == 0) return 0;
+  return (f.pending & ~timeout_expired) != 0 ? ECANCELED : ETIMEDOUT;
+}
+
+timeout_scope::timeout_scope(sched::scheduler& s, base::nanoseconds deadline) noexcept
+    : fiber_(s.current()), outer_(fiber_->timeouts), shield_depth_(fiber_->shield_depth) {
+  fiber_->timeouts = this;
+  timer_.when = deadline;
+  timer_.fire = on_expiry;
+  timer_.scope = this;
+  if (deadline == base::never) return;
+  if (deadline <= s.now())
+    on_expiry(&timer_);
+  else
+    s.add_timer(&timer_);
+}
+
+timeout_scope::~timeout_scope() {
+  COIR_CHECK(sched::scheduler::existing() == fiber_->home && fiber_->timeouts == this);
+  cancel();
+  fiber_->timeouts = outer_;
+}
+
+void timeout_scope::cancel() noexcept {
+  if (timer_.armed()) fiber_->home->remove_timer(&timer_);
+  expired_ = false;
+  refresh(*fiber_);
+}
+
+void timeout_scope::on_expiry(sched::timer* t) noexcept {
+  timeout_scope* scope = static_cast<scope_timer*>(t)->scope;
+  scope->expired_ = true;
+  deliver(*scope->fiber_, timeout_expired);
+}
+
+const timeout_scope* first_expired(const sched::fiber& f) noexcept {
+  const timeout_scope* first = nullptr;
+  for (const timeout_scope* t = f.timeouts; t != nullptr; t = t->outer_)
+    if (t->expired_ && t->shield_depth_ >= f.shield_depth &&
+        (first == nullptr || t->timer_.when < first->timer_.when))
+      first = t;
+  return first;
+}
+
+void rearm_after_fork(sched::fiber& f) noexcept {
+  // Who waited in the parent stays in the queues of mutexes and semaphores, but can be given nothing any
+  // more.
+  const auto lay = [&](sched::fiber& ghost) {
+    if (&ghost != &f && ghost.waiting != nullptr) ghost.waiting->claim(outcome::interrupted);
+  };
+  lay(f.home->main());
+  if (f.home->guest() == nullptr)
+    for (base::list_node* n = f.home->fibers().next; n != &f.home->fibers(); n = n->next)
+      lay(*sched::fiber_of(n));
+  for (timeout_scope* t = f.timeouts; t != nullptr; t = t->outer_) {
+    if (!t->timer_.armed()) continue;
+    const base::nanoseconds when = t->timer_.when;
+    new (&t->timer_) timeout_scope::scope_timer;
+    t->timer_.when = when;
+    t->timer_.fire = timeout_scope::on_expiry;
+    t->timer_.scope = t;
+    f.home->add_timer(&t->timer_);
+  }
+}
+
+}  // namespace coir::wait
+
+namespace coir {
+
+static_assert(sizeof(wait::timeout_scope) <= 96);
+
+namespace {
+wait::timeout_scope* scope_of(std::byte* storage) noexcept {
+  // SAFETY: made there by timeout's constructor.
+  return std::launder(reinterpret_cast<wait::timeout_scope*>(storage));
+}
+}  // namespace
+
+timeout::timeout(nanoseconds_tag, long long ns) {
+  sched::scheduler& s = sched::scheduler::ensure();
+  new (scope_) wait::timeout_scope(s, base::add_saturated(s.now(), ns));
+}
+timeout::~timeout() {
+  scope_of(scope_)->~timeout_scope();
+}
+bool timeout::expired() const noexcept {
+  return scope_of(const_cast<std::byte*>(scope_))->expired();
+}
+void timeout::cancel() noexcept {
+  scope_of(scope_)->cancel();
+}
+
+namespace detail {
+
+void negative_duration(const char* where, long double seconds) {
+  throw std::invalid_argument(std::string(where) + ": duration=" +
+                              std::to_string(static_cast<double>(seconds)) + " s: expected zero or more");
+}
+
+std::int64_t now_ns() {
+  return sched::scheduler::ensure().now();
+}
+
+}  // namespace detail
+}  // namespace coir

@@ -1,0 +1,93 @@
+// What can end a fiber's waits from outside: cancellation, a raised exception, expired timeout scopes,
+// deadlock.
+//
+// fiber::interrupts holds all that is pending; fiber::pending the part that is deliverable now, so that a
+// wait tests one byte. Both are touched by the fiber's own thread only; other threads send a message.
+// Cancellation and timeouts are sticky: every wait fails until the fiber ends or the scope is left. A raised
+// exception is thrown once.
+#pragma once
+
+#include <cstdint>
+
+#include "coir/timeout.hpp"
+#include "sched/fiber.hpp"
+#include "sched/timer_wheel.hpp"
+#include "wait/waiter.hpp"
+
+namespace coir::wait {
+
+enum interrupt : std::uint8_t { cancel = 1, raise = 2, timeout_expired = 4, deadlock_found = 8 };
+
+inline bool interrupt_pending(const sched::fiber& f) noexcept {
+  return f.pending != 0;
+}
+
+// The C++ way to hear of it: throws cancelled, timed_out, deadlock or the raised exception.
+[[noreturn]] void throw_interrupt(sched::fiber& f);
+// Throws if something is pending for the current fiber.
+inline void throw_if_interrupted(sched::fiber& f) {
+  if (__builtin_expect(interrupt_pending(f), 0)) throw_interrupt(f);
+}
+// How a C++ call is to wait: throws if something is pending. While the stack of the fiber unwinds, nothing
+// may be thrown (a destructor that waits would end the process), so its waits are not interrupted then.
+inline mode begin_wait(sched::scheduler& s) {
+  if (__builtin_expect(s.unwinding(), 0)) return mode::uninterruptible;
+  throw_if_interrupted(*s.current());
+  return mode::interruptible;
+}
+// After such a wait: throws if `o` is `interrupted`.
+inline void end_wait(sched::scheduler& s, outcome o) {
+  if (__builtin_expect(o == outcome::interrupted, 0)) throw_interrupt(*s.current());
+}
+
+// The C way: ECANCELED or ETIMEDOUT, or 0 if nothing is pending.
+int interrupt_errno(const sched::fiber& f) noexcept;
+
+// Sets an interrupt on a fiber of this thread, and ends its wait if it may be ended.
+void deliver(sched::fiber& f, interrupt what) noexcept;
+// Recomputes fiber::pending.
+void refresh(sched::fiber& f) noexcept;
+
+// Any thread.
+void cancel_fiber(sched::fiber& f) noexcept;
+void raise_in_fiber(sched::fiber& f, std::exception_ptr error);
+
+// The body of coir::timeout.
+class timeout_scope {
+ public:
+  timeout_scope(sched::scheduler& s, base::nanoseconds deadline) noexcept;
+  ~timeout_scope();
+  timeout_scope(const timeout_scope&) = delete;
+  timeout_scope& operator=(const timeout_scope&) = delete;
+
+  bool expired() const noexcept { return expired_; }
+  void cancel() noexcept;
+  void rearm(sched::scheduler& s) noexcept;  // after fork
+
+ private:
+  struct scope_timer : sched::timer {
+    timeout_scope* scope;
+  };
+  static void on_expiry(sched::timer* t) noexcept;
+
+  friend void refresh(sched::fiber& f) noexcept;
+  friend const timeout_scope* first_expired(const sched::fiber& f) noexcept;
+  friend void rearm_after_fork(sched::fiber& f) noexcept;
+
+  scope_timer timer_;
+  sched::fiber* fiber_;
+  timeout_scope* outer_;
+  std::uint32_t shield_depth_;
+  bool expired_ = false;
+};
+
+// Of the deliverable expired scopes the one whose deadline was first.
+const timeout_scope* first_expired(const sched::fiber& f) noexcept;
+void rearm_after_fork(sched::fiber& f) noexcept;
+
+// What sched::upcalls asks for.
+bool on_deadlock(sched::scheduler& s) noexcept;
+void on_signal(sched::scheduler& s) noexcept;
+void on_thread_end(sched::scheduler& s) noexcept;
+
+}  // namespace coir::wait

@@ -1,0 +1,44 @@
+#include "wait/io.hpp"
+
+#include <errno.h>
+
+#include "wait/interrupt.hpp"
+
+namespace coir::wait {
+
+reactor::reactor* reactor_of(sched::scheduler& s) noexcept {
+  try {
+    return &s.io();
+  } catch (...) {
+    return nullptr;  // no descriptors or memory left: the caller falls back to the plain call
+  }
+}
+
+long perform(sched::scheduler& s, waiting_operation& op, const io_wait& how) noexcept {
+  if (const int error = interrupt_errno(*s.current()); __builtin_expect(error != 0, 0)) return -error;
+  waiter w(s);
+  w.ends_by_signal = how.ends_by_signal;
+  op.who = &w;
+  reactor::reactor& io = *s.opened_io();
+  if (const int error = io.start(op); __builtin_expect(error != 0, 0)) return -error;
+  const outcome o = park_until(w, how.reason, how.deadline);
+  if (__builtin_expect(o == outcome::notified, 1)) return op.result;
+
+  // Something else ended the wait. The kernel may still be at it, and may yet succeed.
+  if (!op.done && !io.stop(op)) {
+    waiter last(s);
+    op.who = &last;
+    if (!op.done) park(last, how.reason, mode::uninterruptible);
+  }
+  if (op.result >= 0 || op.result == -EBADF) return op.result;
+  switch (o) {
+    case outcome::timed_out:
+      return -EAGAIN;
+    case outcome::signalled:
+      return -EINTR;
+    default:
+      return -interrupt_errno(*s.current());
+  }
+}
+
+}  // namespace coir::wait

@@ -1,0 +1,89 @@
+// Flows as plain threads: what the fibers are compared with.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+#include <thread>
+
+#include "host.hpp"
+
+namespace conformance {
+namespace {
+
+std::mutex lock;
+std::vector<pid_t> running;  // threads of flows that have not ended
+
+bool sleeps(pid_t thread) {
+  char path[64], text[512];
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return true;
+  const ssize_t n = ::read(fd, text, sizeof text - 1);
+  ::close(fd);
+  if (n <= 0) return true;
+  text[n] = '\0';
+  const char* after_name = std::strrchr(text, ')');
+  return after_name != nullptr && (after_name[2] == 'S' || after_name[2] == 'D');
+}
+
+bool all_sleep() {
+  std::vector<pid_t> threads;
+  {
+    const std::lock_guard hold(lock);
+    threads = running;
+  }
+  return std::all_of(threads.begin(), threads.end(), [](pid_t t) { return t == ::gettid() || sleeps(t); });
+}
+
+double run(const std::function<void()>& body, bool) {
+  enter_thread();
+  body();
+  leave_thread();
+  return 0;
+}
+
+void* start(std::function<void()> body) {
+  std::atomic<bool> entered{false};
+  auto* made = new std::thread([&entered, body = std::move(body)] {
+    enter_thread();
+    entered.store(true);
+    body();
+    leave_thread();
+  });
+  while (!entered.load()) std::this_thread::yield();
+  return made;
+}
+
+void join(void* flow) {
+  auto* thread = static_cast<std::thread*>(flow);
+  thread->join();
+  delete thread;
+}
+
+}  // namespace
+
+void enter_thread() {
+  const std::lock_guard hold(lock);
+  running.push_back(::gettid());
+}
+
+void leave_thread() {
+  const std::lock_guard hold(lock);
+  std::erase(running, ::gettid());
+}
+
+// Several looks in a row: a thread that was woken may not have been seen running yet.
+void settle_threads() {
+  const stopwatch since;
+  for (int calm = 0; calm < 3 && since.milliseconds() < 3000;) {
+    std::this_thread::sleep_for(1ms);
+    calm = all_sleep() ? calm + 1 : 0;
+  }
+}
+
+const host threads_host = {"threads", false, run, start, join, settle_threads};
+
+}  // namespace conformance

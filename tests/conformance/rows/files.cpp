@@ -1,0 +1,213 @@
+// Regular files and directories: never waited for by readiness, and never short of what there is.
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "../row.hpp"
+#include "../things.hpp"
+
+using namespace conformance;
+
+COIR_ROW("files: write and read back, with the position moving") {
+  const descriptor f = scratch_file();
+  char data[16] = {};
+  COIR_OBSERVE(o, write(f, "hello world", 11));
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_CUR));
+  COIR_OBSERVE(o, lseek(f, 6, SEEK_SET));
+  COIR_OBSERVE(o, read(f, data, 3));
+  o.say("%s", data);
+  COIR_OBSERVE(o, read(f, data, sizeof data));
+  COIR_OBSERVE(o, read(f, data, sizeof data));
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_CUR));
+}
+
+COIR_ROW("files: pread and pwrite leave the position alone") {
+  const descriptor f = scratch_file("0123456789");
+  char data[16] = {};
+  COIR_OBSERVE(o, pread(f, data, 3, 4));
+  o.say("%.3s", data);
+  COIR_OBSERVE(o, pwrite(f, "ab", 2, 5));
+  COIR_OBSERVE(o, pread(f, data, sizeof data, 0));
+  o.say("%.10s", data);
+  COIR_OBSERVE(o, pread(f, data, 5, 10));
+  COIR_OBSERVE(o, pread(f, data, 5, 1000));
+  COIR_OBSERVE(o, pread(f, data, 5, -1));
+  COIR_OBSERVE(o, pwrite(f, data, 5, -5));
+  COIR_OBSERVE(o, pwrite(f, "end", 3, 100));
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_CUR));
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_END));
+}
+
+COIR_ROW("files: readv, writev, preadv, pwritev and their second forms") {
+  const descriptor f = scratch_file();
+  char a[4] = {}, b[8] = {};
+  iovec out[3] = {{const_cast<char*>("one"), 3}, {nullptr, 0}, {const_cast<char*>("two"), 3}};
+  iovec in[2] = {{a, 2}, {b, 8}};
+  COIR_OBSERVE(o, writev(f, out, 3));
+  COIR_OBSERVE(o, pwritev(f, out, 3, 10));
+  COIR_OBSERVE(o, pwritev2(f, out, 3, 20, 0));
+  COIR_OBSERVE(o, pwritev2(f, out, 3, -1, 0));
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_CUR));
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_SET));
+  COIR_OBSERVE(o, readv(f, in, 2));
+  o.say("%.2s %.8s", a, b);
+  COIR_OBSERVE(o, preadv(f, in, 2, 10));
+  o.say("%.2s %.4s", a, b);
+  COIR_OBSERVE(o, preadv2(f, in, 2, 20, 0));
+  COIR_OBSERVE(o, preadv2(f, in, 2, -1, 0));
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_CUR));
+  COIR_OBSERVE(o, preadv(f, in, 2, -1));
+  COIR_OBSERVE(o, pwritev(f, out, 2, -1));
+  COIR_OBSERVE(o, preadv2(f, in, 2, -2, 0));
+  COIR_OBSERVE(o, preadv2(f, in, 2, 0, 0x40000000));
+  COIR_OBSERVE(o, pwritev2(f, out, 2, 0, 0x40000000));
+  COIR_OBSERVE(o, pwritev2(f, out, 3, 0, RWF_DSYNC));
+  COIR_OBSERVE(o, pwritev2(f, out, 3, 0, RWF_APPEND));
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_END));
+}
+
+COIR_ROW("files: the wrong numbers of iovecs") {
+  const descriptor f = scratch_file("content");
+  char data[4];
+  iovec v = {data, 4};
+  for (volatile int count : {0, -1, 1025}) {
+    COIR_OBSERVE(o, readv(f, &v, count));
+    COIR_OBSERVE(o, writev(f, &v, count));
+    COIR_OBSERVE(o, preadv(f, &v, count, 0));
+  }
+  iovec huge = {data, ~std::size_t{0}};
+  COIR_OBSERVE(o, readv(f, &huge, 1));
+}
+
+COIR_ROW("files: O_APPEND writes at the end, whoever else does") {
+  const descriptor f = scratch_file("start", 0);
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", static_cast<int>(f));
+  const descriptor g(COIR_MUST(open(path, O_WRONLY | O_APPEND)));
+  const auto append = [&](log& a) {
+    for (int i = 0; i < 20; ++i)
+      if (write(g, "0123456789", 10) != 10) a.say("write fails");
+  };
+  { flow first("first", append), second("second", append); }
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_END));
+  COIR_OBSERVE(o, pwrite(g, "at the end all the same", 23, 0));
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_END));
+}
+
+COIR_ROW("files: a large file is written and read whole by one call") {
+  const std::string data = pattern(12 << 20);
+  const descriptor f = scratch_file();
+  COIR_OBSERVE(o, write(f, data.data(), data.size()));
+  std::string got(data.size() + 100, '\0');
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_SET));
+  COIR_OBSERVE(o, read(f, got.data(), got.size()));
+  o.check(got.substr(0, data.size()) == data, "the content is right");
+  COIR_MUST(fsync(f));
+  posix_fadvise(f, 0, 0, POSIX_FADV_DONTNEED);  // now from the disk
+  got.assign(data.size() + 100, '\0');
+  COIR_OBSERVE(o, pread(f, got.data(), got.size(), 0));
+  o.check(got.substr(0, data.size()) == data, "the content is right, cold");
+  posix_fadvise(f, 0, 0, POSIX_FADV_DONTNEED);
+  std::string half(data.size() / 2, '\0'), rest(data.size(), '\0');
+  iovec v[2] = {{half.data(), half.size()}, {rest.data(), rest.size()}};
+  COIR_OBSERVE(o, preadv(f, v, 2, 1000));
+  o.check(half == data.substr(1000, half.size()), "the content is right by pieces");
+}
+
+COIR_ROW("files: others run while cold data is read") {
+  const std::string data = pattern(24 << 20);
+  const descriptor f = scratch_file(data);
+  COIR_MUST(fsync(f));
+  posix_fadvise(f, 0, 0, POSIX_FADV_DONTNEED);
+  std::size_t total = 0;
+  flow reader("reader", [&](log& r) {
+    std::string piece(1 << 20, '\0');
+    for (ssize_t n; (n = read(f, piece.data(), piece.size())) > 0;) total += static_cast<std::size_t>(n);
+    r.say("read %zu bytes", total);
+  });
+}
+
+COIR_ROW("files: directories say EISDIR, write-only and read-only files EBADF") {
+  const scratch_path path("file");
+  const descriptor directory(COIR_MUST(open("/", O_RDONLY | O_DIRECTORY)));
+  const descriptor out(COIR_MUST(open(path.c_str(), O_WRONLY | O_CREAT, 0600))),
+      in(COIR_MUST(open(path.c_str(), O_RDONLY))), only_path(COIR_MUST(open(path.c_str(), O_PATH)));
+  char data[16];
+  COIR_OBSERVE(o, read(directory, data, sizeof data));
+  COIR_OBSERVE(o, pread(directory, data, sizeof data, 0));
+  COIR_OBSERVE(o, write(directory, data, 1));
+  COIR_OBSERVE(o, read(out, data, sizeof data));
+  COIR_OBSERVE(o, pread(out, data, sizeof data, 0));
+  COIR_OBSERVE(o, write(in, data, 1));
+  COIR_OBSERVE(o, pwrite(in, data, 1, 0));
+  COIR_OBSERVE(o, read(only_path, data, 1));
+  COIR_OBSERVE(o, write(only_path, data, 1));
+}
+
+COIR_ROW("files: a directory stream can be read while flows wait") {
+  const both_ends e = make(kind::unix_stream);
+  flow waiter("waiter", [&](log& r) {
+    char data[8];
+    COIR_OBSERVE(r, read(e.a, data, sizeof data));
+  });
+  settle();
+  DIR* d = opendir("/proc/self");
+  int entries = 0;
+  while (readdir(d) != nullptr) ++entries;
+  o.check(entries > 10, "entries are found");
+  COIR_OBSERVE(o, closedir(d));
+  write_all(e.b, "x");
+}
+
+COIR_ROW("files: zero bytes") {
+  const descriptor f = scratch_file("content");
+  char data[4];
+  COIR_OBSERVE(o, read(f, data, 0));
+  COIR_OBSERVE(o, write(f, data, 0));
+  COIR_OBSERVE(o, pread(f, data, 0, 3));
+  COIR_OBSERVE(o, pwrite(f, data, 0, 3));
+  iovec v[2] = {{data, 0}, {nullptr, 0}};
+  COIR_OBSERVE(o, readv(f, v, 2));
+  COIR_OBSERVE(o, writev(f, v, 2));
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_CUR));
+}
+
+COIR_ROW("files: a size limit gives a short write, then EFBIG") {
+  // RLIMIT_FSIZE is the process's; /dev/full and a memory file with a seal do the same here.
+  const descriptor full(COIR_MUST(open("/dev/full", O_WRONLY)));
+  COIR_OBSERVE(o, write(full, "x", 1));
+  const descriptor sealed(COIR_MUST(memfd_create("row", MFD_ALLOW_SEALING)));
+  COIR_OBSERVE(o, ftruncate(sealed, 10));
+  COIR_OBSERVE(o, fcntl(sealed, F_ADD_SEALS, F_SEAL_GROW));
+  COIR_OBSERVE(o, write(sealed, "0123456789abcdef", 16));
+  COIR_OBSERVE(o, write(sealed, "x", 1));
+}
+
+COIR_ROW("files: RWF_NOWAIT is the caller's own choice") {
+  const descriptor f = scratch_file("content");
+  char data[16];
+  iovec v = {data, sizeof data};
+  COIR_OBSERVE(o, preadv2(f, &v, 1, 0, RWF_NOWAIT));
+  for (const kind k : {kind::tcp, kind::unix_stream, kind::pipe}) {
+    const both_ends e = make(k);
+    const stopwatch since;
+    COIR_OBSERVE(o, preadv2(e.a, &v, 1, -1, RWF_NOWAIT));
+    COIR_OBSERVE(o, preadv2(e.a, &v, 1, 3, 0));
+    o.took_no_time(since);
+  }
+}
+
+COIR_ROW("files: two flows share one position") {
+  const descriptor f = scratch_file(pattern(20'000));
+  std::atomic<long> total{0};
+  const auto read_it = [&](log&) {
+    char data[100];
+    for (ssize_t n; (n = read(f, data, sizeof data)) > 0;) total += n;
+  };
+  { flow first("first", read_it), second("second", read_it); }
+  o.say("%ld bytes", total.load());
+}

@@ -1,0 +1,260 @@
+// Transfers between two descriptors inside the kernel.
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "../row.hpp"
+#include "../things.hpp"
+
+using namespace conformance;
+
+namespace {
+
+const std::string& content() {
+  static const std::string data = pattern(5 << 20);
+  return data;
+}
+
+}  // namespace
+
+COIR_ROW("sendfile: a large file goes to a slow reader whole; the offset moves, the position does not") {
+  for (const kind k : streams) {
+    o.say("%s", name_of(k));
+    const both_ends e = make(k);
+    const descriptor f = scratch_file(content());
+    std::string got;
+    flow reader("reader", [&](log&) { got = read_all(e.a, content().size() - 1000, 200, 100'000); });
+    off_t at = 1000;
+    std::size_t total = 0;
+    // A pipe takes what fits, by parts.
+    while (total < content().size() - 1000) {
+      const ssize_t n = sendfile(e.b, f, &at, content().size());
+      if (n <= 0) break;
+      total += static_cast<std::size_t>(n);
+      if (k != kind::pipe) o.say("sendfile %zd", n);
+    }
+    reader.join();
+    o.say("%zu bytes, offset %ld, position %ld", total, static_cast<long>(at),
+          static_cast<long>(lseek(f, 0, SEEK_CUR)));
+    o.check(got == content().substr(1000), "the content is right");
+    COIR_OBSERVE(o, sendfile(e.b, f, &at, 100));
+  }
+}
+
+COIR_ROW("sendfile: without an offset the position moves") {
+  const both_ends e = make(kind::tcp);
+  const descriptor f = scratch_file("0123456789");
+  COIR_OBSERVE(o, lseek(f, 2, SEEK_SET));
+  COIR_OBSERVE(o, sendfile(e.b, f, nullptr, 5));
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_CUR));
+  COIR_OBSERVE(o, sendfile64(e.b, f, nullptr, 50));
+  COIR_OBSERVE(o, sendfile(e.b, f, nullptr, 50));
+  COIR_OBSERVE(o, sendfile(e.b, f, nullptr, 0));
+  o.say("%s", read_all(e.a, 8).c_str());
+}
+
+COIR_ROW("sendfile: a non-blocking socket takes what fits") {
+  const both_ends e = make(kind::tcp);
+  const descriptor f = scratch_file(content());
+  set_nonblocking(e.b, true);
+  off_t at = 0;
+  const ssize_t n = sendfile(e.b, f, &at, content().size());
+  o.check(n > 0 && n < static_cast<ssize_t>(content().size()) && at == n,
+          "a part fits, and the offset tells");
+  while (sendfile(e.b, f, &at, content().size()) > 0) {
+  }
+  usleep(5000);
+  while (sendfile(e.b, f, &at, content().size()) > 0) {
+  }
+  COIR_OBSERVE(o, sendfile(e.b, f, &at, content().size()));
+}
+
+COIR_ROW("sendfile: the send timeout gives the partial count") {
+  for (const kind k : sockets) {
+    const both_ends e = make(k);
+    set_buffers(e.b, 65536);
+    const descriptor f = scratch_file(content());
+    set_timeout(e.b, SO_SNDTIMEO, 50'000);
+    off_t at = 0;
+    const stopwatch since;
+    const ssize_t n = sendfile(e.b, f, &at, content().size());
+    o.check(n > 0 && n < static_cast<ssize_t>(content().size()), "a part");
+    o.check(at == n, "the offset tells how much");
+    o.check(since.milliseconds() >= 50, "not early");
+    o.check(read_all(e.a, static_cast<std::size_t>(n)) == content().substr(0, static_cast<std::size_t>(n)),
+            "that much arrives");
+    o.say("%s", name_of(k));
+  }
+}
+
+COIR_ROW("sendfile: file to file, wrong files, a closed reader") {
+  const descriptor f = scratch_file("0123456789"), g = scratch_file(), append = scratch_file("", O_APPEND);
+  const both_ends e = make(kind::unix_stream);
+  COIR_OBSERVE(o, sendfile(g, f, nullptr, 4));
+  COIR_OBSERVE(o, lseek(g, 0, SEEK_CUR));
+  COIR_OBSERVE(o, sendfile(append, f, nullptr, 4));
+  COIR_OBSERVE(o, sendfile(e.b, e.a, nullptr, 4));
+  COIR_OBSERVE(o, sendfile(closed_number(), f, nullptr, 4));
+  COIR_OBSERVE(o, sendfile(e.b, closed_number(), nullptr, 4));
+  off_t at = -5;
+  COIR_OBSERVE(o, sendfile(e.b, f, &at, 4));
+  const scratch_path path("file");
+  const descriptor only_out(COIR_MUST(open(path.c_str(), O_WRONLY | O_CREAT, 0600)));
+  COIR_OBSERVE(o, sendfile(e.b, only_out, nullptr, 4));
+  both_ends gone = make(kind::unix_stream);
+  gone.a.close();
+  COIR_OBSERVE(o, sendfile(gone.b, f, nullptr, 4));
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_CUR));
+}
+
+COIR_ROW("splice: pipe to socket and socket to pipe wait for data") {
+  for (const kind k : sockets) {
+    o.say("%s", name_of(k));
+    const both_ends e = make(k), p = make(kind::pipe), q = make(kind::pipe);
+    char data[16] = {};
+    {
+      flow to_socket("to the socket",
+                     [&](log& s) { COIR_OBSERVE(s, splice(p.a, nullptr, e.b, nullptr, 100, 0)); });
+      settle();
+      o.say("%s", to_socket.state());
+      write_all(p.b, "hello");
+    }
+    COIR_OBSERVE(o, read(e.a, data, sizeof data));
+    {
+      flow to_pipe("to the pipe",
+                   [&](log& s) { COIR_OBSERVE(s, splice(e.a, nullptr, q.b, nullptr, 100, 0)); });
+      settle();
+      o.say("%s", to_pipe.state());
+      write_all(e.b, "world");
+    }
+    COIR_OBSERVE(o, read(q.a, data, sizeof data));
+    o.say("%s", data);
+  }
+}
+
+COIR_ROW("splice: much data through a pipe to a slow reader") {
+  for (const kind k : sockets) {
+    const both_ends e = make(k), p = make(kind::pipe);
+    std::string got;
+    flow reader("reader", [&](log&) { got = read_all(e.a, content().size(), 200, 100'000); });
+    flow writer("writer", [&](log& w) { COIR_OBSERVE(w, write(p.b, content().data(), content().size())); });
+    std::size_t total = 0;
+    while (total < content().size()) {
+      const ssize_t n = splice(p.a, nullptr, e.b, nullptr, 1 << 20, SPLICE_F_MOVE | SPLICE_F_MORE);
+      if (n <= 0) break;
+      total += static_cast<std::size_t>(n);
+    }
+    reader.join();
+    o.say("%s: %zu bytes", name_of(k), total);
+    o.check(got == content(), "the content is right");
+  }
+}
+
+COIR_ROW("splice: file to pipe and pipe to file, with offsets") {
+  const descriptor f = scratch_file("0123456789"), g = scratch_file();
+  const both_ends p = make(kind::pipe);
+  loff_t from = 3, to = 5;
+  COIR_OBSERVE(o, splice(f, &from, p.b, nullptr, 4, 0));
+  COIR_OBSERVE(o, splice(p.a, nullptr, g, &to, 100, 0));
+  o.say("offsets %ld %ld", static_cast<long>(from), static_cast<long>(to));
+  COIR_OBSERVE(o, lseek(f, 0, SEEK_CUR));
+  COIR_OBSERVE(o, lseek(g, 0, SEEK_END));
+  from = 100;
+  COIR_OBSERVE(o, splice(f, &from, p.b, nullptr, 4, 0));
+}
+
+COIR_ROW("splice: non-blocking ones answer at once, the end of a pipe is 0, wrong pairs EINVAL") {
+  both_ends p = make(kind::pipe), q = make(kind::pipe);
+  const both_ends e = make(kind::unix_stream);
+  const descriptor f = scratch_file("content");
+  const stopwatch since;
+  COIR_OBSERVE(o, splice(p.a, nullptr, q.b, nullptr, 10, SPLICE_F_NONBLOCK));
+  COIR_OBSERVE(o, tee(p.a, q.b, 10, SPLICE_F_NONBLOCK));
+  COIR_OBSERVE(o, splice(e.a, nullptr, f, nullptr, 10, 0));
+  COIR_OBSERVE(o, splice(f, nullptr, e.b, nullptr, 10, 0));
+  loff_t at = 0;
+  COIR_OBSERVE(o, splice(p.a, &at, q.b, nullptr, 10, 0));
+  set_nonblocking(p.a, true);
+  COIR_OBSERVE(o, splice(p.a, nullptr, q.b, nullptr, 10, 0));
+  set_nonblocking(p.a, false);
+  p.b.close();
+  COIR_OBSERVE(o, splice(p.a, nullptr, q.b, nullptr, 10, 0));
+  COIR_OBSERVE(o, tee(p.a, q.b, 10, 0));
+  o.took_no_time(since);
+}
+
+COIR_ROW("splice: waits for room in a full pipe and in a full socket") {
+  const both_ends p = make(kind::pipe), q = make(kind::pipe);
+  write_all(p.b, "hello");
+  const std::size_t filled = fill(q.b);
+  {
+    flow mover("mover", [&](log& s) { COIR_OBSERVE(s, splice(p.a, nullptr, q.b, nullptr, 5, 0)); });
+    settle();
+    o.say("the mover %s", mover.state());
+    read_all(q.a, filled);
+  }
+  o.say("%s", read_all(q.a, 5).c_str());
+  for (const kind k : sockets) {
+    const both_ends e = make(k);
+    write_all(p.b, "world");
+    const std::size_t in_socket = fill(e.b);
+    flow mover(name_of(k), [&](log& s) { COIR_OBSERVE(s, splice(p.a, nullptr, e.b, nullptr, 5, 0)); });
+    settle();
+    if (k != kind::tcp) o.say("the mover %s", mover.state());
+    read_all(e.a, in_socket);
+    mover.join();
+    o.say("%s", read_all(e.a, 5).c_str());
+  }
+}
+
+COIR_ROW("tee: copies without taking, and waits for something to copy") {
+  const both_ends p = make(kind::pipe), q = make(kind::pipe);
+  {
+    flow copier("copier", [&](log& s) { COIR_OBSERVE(s, tee(p.a, q.b, 100, 0)); });
+    settle();
+    o.say("the copier %s", copier.state());
+    write_all(p.b, "hello");
+  }
+  o.say("%s %s", read_all(p.a, 5).c_str(), read_all(q.a, 5).c_str());
+}
+
+COIR_ROW("vmsplice: memory into a pipe and back, waiting for room") {
+  const both_ends p = make(kind::pipe);
+  static char page[8192];
+  for (char& c : page) c = 'v';
+  iovec v = {page, sizeof page};
+  COIR_OBSERVE(o, vmsplice(p.b, &v, 1, 0));
+  o.check(read_all(p.a, sizeof page) == std::string(page, sizeof page), "it arrives");
+  const std::size_t filled = fill(p.b);
+  COIR_OBSERVE(o, vmsplice(p.b, &v, 1, SPLICE_F_NONBLOCK));
+  {
+    flow writer("writer", [&](log& s) { COIR_OBSERVE(s, vmsplice(p.b, &v, 1, 0)); });
+    settle();
+    o.say("the writer %s", writer.state());
+    read_all(p.a, filled);
+  }
+  read_all(p.a, sizeof page);
+  flow reader("reader", [&](log& s) {
+    char data[16] = {};
+    iovec into = {data, 5};
+    COIR_OBSERVE(s, vmsplice(p.a, &into, 1, 0));
+    s.say("%s", data);
+  });
+  settle();
+  o.say("the reader %s", reader.state());
+  write_all(p.b, "hello");
+}
+
+COIR_ROW("copy_file_range: within and between files") {
+  const descriptor f = scratch_file("0123456789"), g = scratch_file();
+  loff_t from = 2, to = 0;
+  COIR_OBSERVE(o, copy_file_range(f, &from, g, &to, 5, 0));
+  o.say("offsets %ld %ld", static_cast<long>(from), static_cast<long>(to));
+  COIR_OBSERVE(o, copy_file_range(f, nullptr, g, nullptr, 100, 0));
+  COIR_OBSERVE(o, copy_file_range(f, nullptr, g, nullptr, 100, 0));
+  COIR_OBSERVE(o, copy_file_range(f, nullptr, g, nullptr, 100, 1));
+  COIR_OBSERVE(o, copy_file_range(f, nullptr, closed_number(), nullptr, 100, 0));
+  COIR_OBSERVE(o, lseek(g, 0, SEEK_END));
+}

@@ -1,0 +1,117 @@
+// When nothing can ever run again, in all the places main may be.
+#include <coir/coir.hpp>
+
+#include <csignal>
+#include <stdexcept>
+#include <string>
+
+#include "catch.hpp"
+#include "sched/scheduler.hpp"
+#include "support/child.hpp"
+#include "support/process.hpp"
+#include "support/sanitized.hpp"
+
+using unit::contains;
+namespace this_fiber = coir::this_fiber;
+
+namespace {
+
+template <class F>
+int expect_deadlock(F&& f) {
+  try {
+    f();
+    fault::say("returned");
+  } catch (const coir::deadlock& e) {
+    fault::say("caught: " + std::string(e.what()));
+  }
+  return 0;
+}
+
+}  // namespace
+
+COIR_SCENARIO(deadlock_in_get) {
+  static coir::event e;
+  return expect_deadlock([] { coir::spawn(coir::attributes{.name = "stuck"}, [] { e.wait(); }).get(); });
+}
+COIR_SCENARIO(deadlock_in_run) {
+  static coir::event e;
+  return expect_deadlock(
+      [] { coir::run([] { coir::spawn(coir::attributes{.name = "stuck"}, [] { e.wait(); }).get(); }); });
+}
+COIR_SCENARIO(deadlock_in_group) {
+  static coir::event e;
+  return expect_deadlock([] {
+    coir::group g;
+    g.spawn(coir::attributes{.name = "stuck"}, [] { e.wait(); });
+    g.join();
+  });
+}
+// A member that will not hear of cancellation: main's destructor can neither return nor throw.
+COIR_SCENARIO(deadlock_in_group_destructor) {
+  static coir::event e;
+  coir::group g;
+  g.spawn(coir::attributes{.name = "stuck"}, [] {
+    const this_fiber::shield deaf;
+    e.wait();
+  });
+  this_fiber::yield();
+  return 0;
+}
+COIR_SCENARIO(deadlock_with_idle_reactor) {
+  static coir::event e;
+  coir::sched::scheduler::ensure().io();
+  return expect_deadlock([] { coir::spawn(coir::attributes{.name = "stuck"}, [] { e.wait(); }).get(); });
+}
+COIR_SCENARIO(deadlock_while_unwinding) {
+  static coir::event e;
+  struct waits {
+    ~waits() { e.wait(); }
+  };
+  return expect_deadlock([] {
+    try {
+      const waits w;
+      throw std::runtime_error("unwinding");
+    } catch (const std::runtime_error&) {
+    }
+  });
+}
+COIR_SCENARIO(wrong_order_of_timeouts) {
+  coir::spawn(coir::attributes{.name = "careless"}, [] {
+    auto first = std::make_unique<coir::timeout>(std::chrono::seconds(1));
+    auto second = std::make_unique<coir::timeout>(std::chrono::seconds(1));
+    first.reset();
+    second.reset();
+  }).join();
+  return 0;
+}
+
+#ifndef COIR_TSAN  // there no process counts as single-threaded
+
+TEST_CASE("deadlock: main gets coir::deadlock, whatever it waits in, after a dump") {
+  const std::string scenario = GENERATE(as<std::string>(), "deadlock_in_get", "deadlock_in_run",
+                                        "deadlock_in_group", "deadlock_with_idle_reactor");
+  const auto r = fault::run(scenario, {}, std::chrono::seconds(10));
+  INFO(scenario << ": " << r.text());
+  CHECK(r.exited(0));
+  CHECK(contains(r.out, "caught: coir: deadlock"));
+  CHECK(contains(r.err, "\"stuck\" parked in event"));
+}
+
+TEST_CASE("deadlock: where main can neither throw nor return, the process ends with a dump") {
+  const std::string scenario =
+      GENERATE(as<std::string>(), "deadlock_in_group_destructor", "deadlock_while_unwinding");
+  const auto r = fault::run(scenario, {}, std::chrono::seconds(10));
+  INFO(scenario << ": " << r.text());
+  CHECK(r.killed_by(SIGABRT));
+  CHECK(contains(r.err, "deadlock"));
+}
+
+#endif
+
+TEST_CASE("broken invariant: aborts and names the running fiber") {
+  const auto r = fault::run("wrong_order_of_timeouts");
+  INFO(r.text());
+  CHECK(r.killed_by(SIGABRT));
+  CHECK(contains(r.err, "coir: broken invariant"));
+  CHECK(contains(r.err, "\"careless\""));
+}

@@ -1,0 +1,56 @@
+// Spawns fibers around a third-party library, and tells whether the library's blocking calls let the others
+// run. It makes none of these calls itself, so nothing but the linker flags under test brings coir-patch into
+// the program.
+//
+// Exit status: 0 patched, 1 not patched, 2 a wrong result.
+
+#include <chrono>
+#include <coir/coir.hpp>
+#include <cstdio>
+#include <vector>
+
+#include "third.h"
+
+namespace {
+
+using std::chrono::steady_clock;
+constexpr int fibers = 10;
+constexpr std::chrono::milliseconds period{100};
+
+bool sleeps_overlap() {
+  std::vector<coir::fiber<int>> sleepers;
+  const auto start = steady_clock::now();
+  for (int i = 0; i < fibers; ++i)
+    sleepers.push_back(coir::spawn([] { return third_sleep(static_cast<unsigned>(period.count())); }));
+  for (auto& f : sleepers) f.join();
+  const auto taken = steady_clock::now() - start;
+  std::printf("%d sleeps of %d ms took %d ms\n", fibers, static_cast<int>(period.count()),
+              static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(taken).count()));
+  return taken >= period && taken < 3 * period;
+}
+
+// All readers wait before the first byte is sent, so each must have let the next one run.
+bool reads_overlap(long (*receive)(int, unsigned long)) {
+  int ends[2];
+  if (third_pair(ends) != 0) return false;
+  std::vector<coir::fiber<long>> readers;
+  for (int i = 0; i < fibers; ++i) readers.push_back(coir::spawn(receive, ends[0], 64UL));
+  coir::this_fiber::yield();
+  for (int i = 0; i < fibers; ++i)
+    if (third_send(ends[1], "hello", 5) != 5) return false;
+  long sum = 0;
+  for (auto& f : readers) sum += f.get();
+  std::printf("%d readers got %ld bytes\n", fibers, sum);
+  return sum == 5L * fibers;
+}
+
+}  // namespace
+
+int main() {
+  if (!sleeps_overlap()) {
+    std::puts("not patched");
+    return 1;  // the reads would never end
+  }
+  if (!reads_overlap(third_recv) || !reads_overlap(third_read)) return 2;
+  std::puts("patched");
+}

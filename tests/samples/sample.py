@@ -1,0 +1,80 @@
+"""What the tests of the samples share: run a sample, time it, and check what it prints.
+
+A test is called with the program as its only argument; COIR_REACTOR says which reactor it is to run on.
+SAMPLE_SLACK multiplies every upper limit on time (sanitizer builds).
+"""
+
+import ctypes
+import os
+import subprocess
+import sys
+import time
+
+SKIPPED = 77
+SLACK = float(os.environ.get("SAMPLE_SLACK", "1"))
+PROGRAM = os.path.abspath(sys.argv[1]) if len(sys.argv) == 2 else sys.exit(f"usage: {sys.argv[0]} PROGRAM")
+
+
+def kernel_has_uring():
+    """io_uring_setup (425 on every architecture) faults on a null argument if it may be used at all."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(425, 1, None)
+    return ctypes.get_errno() == 14  # EFAULT
+
+
+if os.environ.get("COIR_REACTOR") == "uring" and not kernel_has_uring():
+    print("skipped: io_uring is not available here")
+    sys.exit(SKIPPED)
+
+
+class Result:
+    def __init__(self, status, out, err, seconds):
+        self.status, self.out, self.err, self.seconds = status, out, err, seconds
+        self.lines = out.splitlines()
+
+
+def run(*arguments, limit=30):
+    """Runs the sample to its end; after `limit` seconds it is killed and the test fails."""
+    start = time.monotonic()
+    try:
+        done = subprocess.run([PROGRAM, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=limit * SLACK)
+    except subprocess.TimeoutExpired as late:
+        fail(f"{late}\nstdout: {late.stdout}\nstderr: {late.stderr}")
+    return Result(done.returncode, done.stdout, done.stderr, time.monotonic() - start)
+
+
+def start(*arguments):
+    """Starts the sample with its stdout and stderr as pipes; use it in a `with`, and `kill` it on failure."""
+    return subprocess.Popen([PROGRAM, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def fail(message):
+    sys.exit(f"FAILED: {message}")
+
+
+def check(condition, what, result=None):
+    if not condition:
+        if result:
+            what += (f"\nstatus {result.status}, {result.seconds:.2f} s"
+                     f"\nstdout:\n{result.out}\nstderr:\n{result.err}")
+        fail(what)
+
+
+def check_succeeded(result):
+    check(result.status == 0, "the status is 0", result)
+    check(result.err == "", "nothing on stderr", result)
+
+
+def check_took(result, least, most):
+    check(least <= result.seconds <= most * SLACK,
+          f"it takes {least} to {most} s, not {result.seconds:.2f}", result)
+
+
+def check_refused(arguments, *words):
+    """Wrong arguments: status 2 at once, nothing on stdout, and a message with each of `words`."""
+    result = run(*arguments, limit=5)
+    check(result.status == 2 and result.out == "", f"{arguments} is refused", result)
+    for word in words:
+        check(word in result.err, f"the message for {arguments} says {word!r}", result)

@@ -1,0 +1,206 @@
+#include <coir/coir.hpp>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "support/process.hpp"
+#include "support/virtual_time.hpp"
+
+using namespace unit;
+namespace this_fiber = coir::this_fiber;
+
+TEST_CASE_METHOD(virtual_time, "group: join waits for all, those spawned meanwhile included") {
+  coir::group g;
+  int ended = 0;
+  g.spawn([&] {
+    this_fiber::sleep_for(1ms);
+    g.spawn([&] {
+      this_fiber::sleep_for(2ms);
+      ++ended;
+    });
+    ++ended;
+  });
+  g.spawn([&] { ++ended; });
+  CHECK(g.size() == 2);
+  CHECK_FALSE(g.empty());
+  g.join();
+  CHECK(ended == 3);
+  CHECK(elapsed() == 3ms);
+  CHECK(g.empty());
+  g.join();
+}
+
+TEST_CASE_METHOD(virtual_time, "group: spawn gives a handle and takes attributes and arguments") {
+  coir::group g;
+  auto f = g.spawn(
+      coir::attributes{.name = "member"}, [](int a, int b) { return a + b; }, 1, 2);
+  CHECK(f.name() == "member");
+  const int sum = f.get();
+  CHECK(sum == 3);
+  CHECK(g.empty());
+}
+
+TEST_CASE_METHOD(virtual_time, "group: its destructor cancels those that run and waits for their ends") {
+  std::string log;
+  {
+    coir::group g;
+    g.spawn([&] {
+      try {
+        this_fiber::sleep_for(1h);
+      } catch (const coir::cancelled&) {
+        const this_fiber::shield clean_up;
+        this_fiber::sleep_for(5ms);
+        log += "cleaned ";
+        throw;
+      }
+    });
+    g.spawn([&] { log += "ran "; });
+    this_fiber::yield();
+    g.spawn([&] { log += "never "; });
+  }
+  log += "left";
+  CHECK(log == "ran cleaned left");
+  CHECK(elapsed() == 5ms);
+  CHECK(coir::inspect::fiber_count() == 0);
+}
+
+TEST_CASE_METHOD(virtual_time,
+                 "group: join throws the first exception of a member whose handle was dropped") {
+  std::string err_text, text;
+  {
+    const captured_stderr err;
+    coir::group g;
+    g.spawn([] {
+      this_fiber::sleep_for(2ms);
+      throw std::runtime_error("second");
+    });
+    g.spawn([] {
+      this_fiber::sleep_for(1ms);
+      throw std::runtime_error("first");
+    });
+    text = thrown_text<std::runtime_error>([&] { g.join(); });
+    CHECK(g.empty());
+    g.join();  // it was thrown once
+    err_text = err.text();
+  }
+  CHECK(text == "first");
+  CHECK_FALSE(contains(err_text, "first"));
+}
+
+TEST_CASE_METHOD(virtual_time, "group: join throws the exception of a member whose handle is kept") {
+  coir::group g;
+  auto f = g.spawn([] { throw std::runtime_error("kept"); });
+  const std::string text = thrown_text<std::runtime_error>([&] { g.join(); });
+  CHECK(text == "kept");
+  CHECK(throws<std::runtime_error>([&] { f.get(); }));
+}
+
+TEST_CASE_METHOD(virtual_time, "group: cancel ends all members, and join does not throw for it") {
+  coir::group g;
+  int ended = 0;
+  for (int i = 0; i < 5; ++i)
+    g.spawn([&] {
+      try {
+        this_fiber::sleep_for(1h);
+      } catch (const coir::cancelled&) {
+        ++ended;
+        throw;
+      }
+    });
+  this_fiber::yield();
+  g.cancel();
+  g.join();
+  CHECK(ended == 5);
+  CHECK(elapsed() == 0ms);
+}
+
+TEST_CASE_METHOD(virtual_time, "group: join_for says whether all ended in time") {
+  coir::group g;
+  g.spawn([] { this_fiber::sleep_for(10ms); });
+  const bool early = g.join_for(4ms);
+  CHECK_FALSE(early);
+  CHECK(elapsed() == 4ms);
+  const bool in_time = g.join_for(10ms);
+  CHECK(in_time);
+  CHECK(elapsed() == 10ms);
+  CHECK(throws<std::invalid_argument>([&] { g.join_for(-1ms); }));
+}
+
+TEST_CASE_METHOD(virtual_time, "group: join can be interrupted, and the members run on") {
+  coir::group g;
+  bool ended = false;
+  g.spawn([&] {
+    this_fiber::sleep_for(10ms);
+    ended = true;
+  });
+  const bool in_time = coir::with_timeout(1ms, [&] { g.join(); });
+  CHECK_FALSE(in_time);
+  CHECK_FALSE(ended);
+  g.join();
+  CHECK(ended);
+}
+
+TEST_CASE_METHOD(virtual_time, "group: waits for its members even while an exception leaves the scope") {
+  bool cleaned = false;
+  const std::string text = thrown_text<std::runtime_error>([&] {
+    coir::group g;
+    g.spawn([&] {
+      try {
+        this_fiber::sleep_for(1h);
+      } catch (const coir::cancelled&) {
+        const this_fiber::shield clean_up;
+        this_fiber::sleep_for(1ms);
+        cleaned = true;
+        throw;
+      }
+    });
+    this_fiber::yield();
+    throw std::runtime_error("leaving");
+  });
+  CHECK(text == "leaving");
+  CHECK(cleaned);
+}
+
+TEST_CASE_METHOD(virtual_time, "group: waits for its members although its own fiber was cancelled") {
+  bool cleaned = false;
+  auto owner = coir::spawn([&] {
+    coir::group g;
+    g.spawn([&] {
+      try {
+        this_fiber::sleep_for(1h);
+      } catch (const coir::cancelled&) {
+        const this_fiber::shield clean_up;
+        this_fiber::sleep_for(1ms);
+        cleaned = true;
+        throw;
+      }
+    });
+    g.join();
+  });
+  this_fiber::yield();
+  this_fiber::yield();
+  owner.cancel();
+  CHECK(throws<coir::cancelled>([&] { owner.get(); }));
+  CHECK(cleaned);
+}
+
+TEST_CASE_METHOD(virtual_time, "group: several fibers may join it") {
+  coir::group g;
+  g.spawn([] { this_fiber::sleep_for(3ms); });
+  std::vector<coir::fiber<void>> joiners;
+  for (int i = 0; i < 3; ++i) joiners.push_back(coir::spawn([&] { g.join(); }));
+  coir::wait_all(joiners);
+  CHECK(elapsed() == 3ms);
+}
+
+TEST_CASE_METHOD(virtual_time, "group: does not grow while members come and go") {
+  coir::group g;
+  for (int i = 0; i < 10'000; ++i) {
+    g.spawn([] {});
+    this_fiber::yield();
+    REQUIRE(g.size() <= 1);
+  }
+  g.join();
+}

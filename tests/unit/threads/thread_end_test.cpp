@@ -1,0 +1,123 @@
+// A thread's scheduler comes with its first fiber and goes with the thread.
+#include <coir/coir.hpp>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "support/process.hpp"
+#include "support/real_time.hpp"
+#include "support/sanitized.hpp"
+
+using namespace unit;
+namespace this_fiber = coir::this_fiber;
+
+TEST_CASE("thread end: fibers left are named on stderr, cancelled, and run to their ends") {
+  const bool in_reactor = GENERATE(false, true);
+  std::string text, log;
+  std::optional<coir::fiber<void>> kept;
+  {
+    const captured_stderr err;
+    on_thread([&] {
+      if (in_reactor) open_reactor();
+      kept = coir::spawn(coir::attributes{.name = "left behind"}, [&] {
+        struct clean_up {
+          std::string& log;
+          ~clean_up() {
+            this_fiber::sleep_for(1ms);
+            log += "cleaned ";
+          }
+        } c{log};
+        try {
+          this_fiber::sleep_for(1h);
+        } catch (const coir::cancelled&) {
+          log += "cancelled ";
+          throw;
+        }
+      });
+      coir::spawn(coir::attributes{.name = "never begun"}, [&] { log += "never "; }).id();
+      coir::event e;
+      e.wait_for(1ms);  // lets them begin …
+      coir::spawn(coir::attributes{.name = "never begun"}, [&] { log += "never "; }).id();
+    });
+    text = err.text();
+  }
+  INFO(text);
+  CHECK(contains(text, "thread ended"));
+  CHECK(contains(text, "\"left behind\" parked in sleep"));
+  CHECK(contains(text, "\"never begun\""));
+  CHECK(log == "never cancelled cleaned ");
+  CHECK(kept->ready());
+  CHECK(throws<coir::cancelled>([&] { kept->get(); }));
+}
+
+TEST_CASE("thread end: a thread without fibers left says nothing") {
+  std::string text;
+  {
+    const captured_stderr err;
+    on_thread([] {
+      open_reactor();
+      coir::spawn([] { this_fiber::sleep_for(1ms); }).join();
+    });
+    text = err.text();
+  }
+  CHECK(text == "");
+}
+
+TEST_CASE("thread end: nothing of its scheduler stays") {
+  const auto one_thread = [] {
+    on_thread([] {
+      open_reactor();
+      std::vector<coir::fiber<void>> fibers;
+      for (int i = 0; i < 20; ++i) fibers.push_back(coir::spawn([] { this_fiber::sleep_for(100us); }));
+      coir::wait_all(fibers);
+    });
+  };
+  for (int i = 0; i < 5; ++i) one_thread();
+  const std::size_t descriptors = open_descriptors(), stacks = coir::context::stacks_carved();
+  [[maybe_unused]] const std::size_t mapped = mappings();
+  for (int i = 0; i < 100; ++i) one_thread();
+  CHECK(open_descriptors() == descriptors);
+#ifndef UNIT_SANITIZED  // which map memory of their own for each thread
+  CHECK(mappings() <= mapped + 2);
+#endif
+  CHECK(coir::context::stacks_carved() == stacks);
+}
+
+TEST_CASE("thread end: thread-local objects may still wait") {
+  static std::atomic<bool> waited;
+  waited = false;
+  on_thread([] {
+    struct waits_at_end {
+      bool armed = false;
+      ~waits_at_end() {
+        if (!armed) return;
+        coir::event e;
+        e.wait_for(1ms);
+        coir::spawn([] { this_fiber::sleep_for(1ms); }).join();
+        waited = true;
+      }
+    };
+    // Destroyed after the scheduler's own, which was made later.
+    static thread_local waits_at_end object;
+    object.armed = true;
+    coir::spawn([] {}).join();
+  });
+  CHECK(waited);
+}
+
+TEST_CASE("thread: each has its own main fiber, fibers and numbers") {
+  std::vector<std::uint64_t> ids;
+  for (int i = 0; i < 3; ++i)
+    on_thread([&] {
+      ids.push_back(this_fiber::id());
+      CHECK(this_fiber::name() == "main");
+      auto f = coir::spawn([] { return this_fiber::id(); });
+      CHECK(coir::inspect::fiber_count() == 1);
+      ids.push_back(f.get());
+    });
+  std::sort(ids.begin(), ids.end());
+  CHECK(std::adjacent_find(ids.begin(), ids.end()) == ids.end());
+}

@@ -1,0 +1,266 @@
+// Cancellation (D6).
+#include <coir/coir.hpp>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "support/virtual_time.hpp"
+#include "wait/wait_kinds.hpp"
+
+using namespace unit;
+namespace this_fiber = coir::this_fiber;
+
+TEST_CASE_METHOD(virtual_time, "cancel: ends every kind of wait at once") {
+  for (const wait_kind& kind : wait_kinds()) {
+    primitives p;
+    const auto start = elapsed();
+    auto f = coir::spawn([&] { kind.wait(p); });
+    settle();
+    const bool was_waiting = !f.ready();
+    f.cancel();
+    const bool thrown = throws<coir::cancelled>([&] { f.get(); });
+    INFO(kind.name);
+    CHECK(was_waiting);
+    CHECK(thrown);
+    CHECK(elapsed() == start);
+  }
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: every wait fails that begins afterwards") {
+  for (const wait_kind& kind : wait_kinds()) {
+    primitives p;
+    coir::event go;
+    auto f = coir::spawn([&] {
+      try {
+        go.wait();
+      } catch (const coir::cancelled&) {
+      }
+      kind.wait(p);
+    });
+    this_fiber::yield();
+    f.cancel();
+    const bool thrown = throws<coir::cancelled>([&] { f.get(); });
+    INFO(kind.name);
+    CHECK(thrown);
+  }
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: stays until the fiber ends") {
+  int caught = 0;
+  auto f = coir::spawn([&] {
+    for (int i = 0; i < 5; ++i) {
+      try {
+        if (i % 2 == 0)
+          this_fiber::sleep_for(1s);
+        else
+          this_fiber::check_cancelled();
+      } catch (const coir::cancelled&) {
+        ++caught;
+      }
+    }
+    return 7;
+  });
+  this_fiber::yield();
+  f.cancel();
+  f.cancel();
+  const int result = f.get();  // it ended as it liked
+  CHECK(result == 7);
+  CHECK(caught == 5);
+  CHECK(f.successful());
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: is no std::exception") {
+  bool swallowed = false;
+  auto f = coir::spawn([&] {
+    try {
+      this_fiber::sleep_for(1s);
+    } catch (const std::exception&) {
+      swallowed = true;
+    }
+  });
+  this_fiber::yield();
+  f.cancel();
+  CHECK(throws<coir::cancelled>([&] { f.get(); }));
+  CHECK_FALSE(swallowed);
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: a fiber that has not begun never runs") {
+  bool ran = false;
+  auto token = std::make_shared<int>(0);
+  auto f = coir::spawn([&ran, token] { ran = true; });
+  f.cancel();
+  CHECK(throws<coir::cancelled>([&] { f.get(); }));
+  CHECK_FALSE(ran);
+  CHECK_FALSE(f.successful());
+  CHECK(token.use_count() == 1);  // the callable was destroyed all the same
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: has no effect on a fiber that ended") {
+  auto f = coir::spawn([] { return 3; });
+  f.join();
+  f.cancel();
+  const int result = f.get();
+  CHECK(result == 3);
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: destructors run, and may wait, while the stack unwinds") {
+  std::string log;
+  struct clean_up {
+    std::string& log;
+    ~clean_up() {
+      this_fiber::sleep_for(1ms);
+      log += "cleaned";
+    }
+  };
+  auto f = coir::spawn([&] {
+    const clean_up c{log};
+    this_fiber::sleep_for(1h);
+  });
+  this_fiber::yield();
+  f.cancel();
+  CHECK(throws<coir::cancelled>([&] { f.get(); }));
+  CHECK(log == "cleaned");
+  CHECK(elapsed() == 1ms);
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: a fiber cancels itself at its next wait") {
+  coir::fiber<int> self;
+  self = coir::spawn([&] {
+    self.cancel();
+    this_fiber::yield();
+    return 1;
+  });
+  CHECK(throws<coir::cancelled>([&] { self.get(); }));
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: the one who waits for a cancelled fiber is not cancelled itself") {
+  auto f = coir::spawn([] { this_fiber::sleep_for(1h); });
+  auto waiter = coir::spawn([&] {
+    f.join();
+    this_fiber::sleep_for(1ms);
+    return true;
+  });
+  settle();
+  f.cancel();
+  const bool went_on = waiter.get();
+  CHECK(went_on);
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: a wait that was already won is not taken back") {
+  coir::event e;
+  bool came = false;
+  auto f = coir::spawn([&] {
+    e.wait();
+    came = true;
+    this_fiber::yield();
+  });
+  this_fiber::yield();
+  e.set();
+  f.cancel();
+  CHECK(throws<coir::cancelled>([&] { f.get(); }));
+  CHECK(came);
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: a cancelled condition wait holds the lock when it throws") {
+  coir::mutex m;
+  coir::condition_variable c;
+  bool held = false;
+  auto f = coir::spawn([&] {
+    std::unique_lock lock(m);
+    try {
+      c.wait(lock);
+    } catch (const coir::cancelled&) {
+      held = lock.owns_lock() && !m.try_lock();
+      throw;
+    }
+  });
+  this_fiber::yield();
+  f.cancel();
+  CHECK(throws<coir::cancelled>([&] { f.get(); }));
+  CHECK(held);
+  CHECK(m.try_lock());
+  m.unlock();
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: a cancelled condition wait waits for the lock before it throws") {
+  coir::mutex m;
+  coir::condition_variable c;
+  auto f = coir::spawn([&] {
+    std::unique_lock lock(m);
+    c.wait(lock);
+  });
+  this_fiber::yield();
+  m.lock();
+  f.cancel();
+  settle();
+  CHECK_FALSE(f.ready());
+  m.unlock();
+  CHECK(throws<coir::cancelled>([&] { f.get(); }));
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: comes before what was raised, which comes once") {
+  std::string log;
+  auto f = coir::spawn([&] {
+    for (int i = 0; i < 3; ++i) {
+      try {
+        this_fiber::sleep_for(1h);
+      } catch (const coir::cancelled&) {
+        log += 'c';
+      } catch (int) {
+        log += 'r';
+      }
+    }
+  });
+  this_fiber::yield();
+  f.raise(1);
+  f.cancel();
+  f.join();
+  CHECK((log == "ccc" || log == "rcc"));
+}
+
+// The documentation: "its present or next coir call throws coir::cancelled, and each one after that".
+TEST_CASE_METHOD(virtual_time, "cancel: calls that need not wait throw as well") {
+  struct kind {
+    const char* name;
+    std::function<void()> call;
+  };
+  coir::event set;
+  set.set();
+  coir::semaphore permits(10);
+  coir::mutex free;
+  coir::queue<int> queue;
+  queue.push(1);
+  queue.push(2);
+  coir::promise<int> promise;
+  promise.set_value(1);
+  auto ended = coir::spawn([] {});
+  ended.join();
+  const std::vector<kind> kinds = {
+      {"queue push", [&] { queue.push(3); }},
+      {"queue pop", [&] { queue.pop(); }},
+      {"yield", [] { this_fiber::yield(); }},
+      {"sleep of zero", [] { this_fiber::sleep_for(0s); }},
+      {"event", [&] { set.wait(); }},
+      {"semaphore", [&] { permits.acquire(); }},
+      {"future", [&] { promise.get_future().get(); }},
+      {"join", [&] { ended.join(); }},
+  };
+  std::vector<std::string> silent;
+  auto f = coir::spawn([&] {
+    try {
+      this_fiber::sleep_for(1h);
+    } catch (const coir::cancelled&) {
+    }
+    for (const kind& k : kinds)
+      if (!throws<coir::cancelled>(k.call)) silent.push_back(k.name);
+  });
+  this_fiber::yield();
+  f.cancel();
+  f.join();
+  CHECK(silent == std::vector<std::string>());
+}
