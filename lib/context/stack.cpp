@@ -30,9 +30,10 @@ struct depot {
 
 std::mutex depots_mutex;  // never held across a switch: nothing below waits
 
-// Never destroyed: threads may end after static destructors have run.
+// Under depots_mutex. Never destroyed: threads may end after static destructors have run.
 std::map<std::size_t, depot>& depots() {
-  static auto* const all = new std::map<std::size_t, depot>;
+  static std::map<std::size_t, depot>* all = nullptr;
+  if (all == nullptr) all = new std::map<std::size_t, depot>;
   return *all;
 }
 

@@ -71,9 +71,9 @@ void reset() noexcept {
   pool.helpers = pool.idle = pool.queued = 0;
 }
 
+const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, reset) == 0;
+
 bool start_helper() noexcept {
-  static const bool once = ::pthread_atfork(nullptr, nullptr, reset) == 0;
-  (void)once;
   sigset_t all, before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the program's own threads

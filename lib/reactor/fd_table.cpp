@@ -20,9 +20,17 @@ std::atomic<std::uint32_t> flags_epoch{1};
 std::atomic<std::uint32_t> private_epoch{1};
 
 fd_owner* fd_owners() noexcept {
+  // Not a function-local static: a fork during its initialisation would lock the child out.
+  static std::atomic<fd_owner*> owners{nullptr};
+  fd_owner* known = owners.load(std::memory_order_acquire);
+  if (known != nullptr) return known;
   // Zero-filled pages are valid fd_owners: both members are zero atomics.
-  static auto* const owners = static_cast<fd_owner*>(reserve(sizeof(fd_owner) * most_descriptors));
-  return owners;
+  constexpr std::size_t bytes = sizeof(fd_owner) * most_descriptors;
+  auto* fresh = static_cast<fd_owner*>(reserve(bytes));
+  if (fresh == nullptr || owners.compare_exchange_strong(known, fresh, std::memory_order_acq_rel))
+    return fresh;
+  ::munmap(fresh, bytes);
+  return known;
 }
 
 fd_table::~fd_table() {

@@ -115,14 +115,13 @@ bool mailbox::sleep(reactor::reactor* io, base::nanoseconds until) noexcept {
   return interrupted;
 }
 
-void mailbox::forget_others() noexcept {
-  registry_lock.unlock();
+void mailbox::forget_others(mailbox* own) noexcept {
   for (mailbox* m = all; m != nullptr; m = m->next_) {
     m->lock_.unlock();
-    if (m != this) m->alive_ = false;
+    if (m != own) m->alive_ = false;
+    m->io_ = nullptr;
+    m->discard_all();
   }
-  io_ = nullptr;
-  discard_all();
 }
 
 void mailbox::discard_all() noexcept {

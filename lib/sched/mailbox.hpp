@@ -54,8 +54,8 @@ class mailbox {
   unsigned slot() const noexcept { return slot_; }
   scheduler* owner() const noexcept { return owner_; }
 
-  // After fork, in the child: only this mailbox still has a thread.
-  void forget_others() noexcept;
+  // After fork, in the child: only `own` (null: none) still has a thread.
+  static void forget_others(mailbox* own) noexcept;
   void discard_all() noexcept;
 
  private:

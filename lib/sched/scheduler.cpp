@@ -60,21 +60,38 @@ void fork_child() noexcept {
   reactor::private_epoch.fetch_add(1, std::memory_order_relaxed);
   context::unlock_after_fork();
   registry::unlock();
-  if (scheduler* s = scheduler::existing()) s->after_fork_in_child();
+  scheduler* s = scheduler::existing();
+  mailbox::forget_others(s != nullptr ? &s->mail() : nullptr);
+  if (s != nullptr) s->after_fork_in_child();
+}
+
+// Before main, so that no fork can come between: a child that inherited another thread's half-done
+// initialisation of a function-local static would wait for that thread for ever.
+const bool told_at_fork = ::pthread_atfork(prepare_fork, fork_parent, fork_child) == 0;
+
+// What the first scheduler of the process needs. Under the registry's lock, which a fork waits for.
+void start_process() {
+  static std::atomic<bool> started{false};
+  if (started.load(std::memory_order_acquire)) return;
+  registry::lock();
+  try {
+    sys::read_settings();
+  } catch (...) {
+    registry::unlock();
+    throw;
+  }
+  install_descriptions();
+  context::install_overflow_handler();
+  started.store(true, std::memory_order_release);
+  registry::unlock();
 }
 
 }  // namespace
 
 scheduler& scheduler::make_for_this_thread() {
-  static const bool once = [] {
-    install_descriptions();
-    context::install_overflow_handler();
-    return ::pthread_atfork(prepare_fork, fork_parent, fork_child) == 0;
-  }();
-  (void)once;
+  start_process();
   static thread_local thread_end at_end;
   (void)&at_end;
-  sys::read_settings();
   this_thread = new scheduler;
   return *this_thread;
 }
@@ -289,7 +306,6 @@ void scheduler::after_fork_in_child() noexcept {
   // removed.
   io_.reset();
   fds_.clear();
-  mailbox_->forget_others();
   if (guest_ != nullptr) return after_fork_with_guest();
   // The other fibers' stacks are copies nobody will run; they stay mapped, with all they refer to.
   head_ = tail_ = nullptr;

@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "posix/close.hpp"
+#include "posix/files.hpp"
 #include "reactor/reactor.hpp"
 #include "sched/scheduler.hpp"
 #include "support/child.hpp"
@@ -273,6 +275,38 @@ COIR_SCENARIO(fork_while_threads_begin_and_end) {
   for (auto& t : makers) t.join();
   EXPECT(hung == 0);
   EXPECT(failed == 0);
+  return 0;
+}
+
+// The child inherits the descriptors of the other thread's reactor, and shares what stands behind them.
+COIR_SCENARIO(fork_from_a_thread_without_fibers) {
+  int ends[2];
+  EXPECT(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  std::atomic<bool> forked{false};
+  std::thread forker([&] {
+    ::usleep(20'000);
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      for (int fd = 3; fd < 64; ++fd) coir::posix::close(fd);
+      ::_exit(0);
+    }
+    int status = -1;
+    ::waitpid(pid, &status, 0);
+    forked = status == 0;
+    char c = 'x';
+    if (::write(ends[1], &c, 1) != 1) forked = false;
+  });
+  auto reader = coir::spawn([&] {
+    char c = 0;
+    coir::timeout limit(5s);
+    return coir::posix::read(ends[0], &c, 1) == 1 && c == 'x';
+  });
+  const bool got = reader.get();
+  forker.join();
+  ::close(ends[0]);
+  ::close(ends[1]);
+  EXPECT(got);
+  EXPECT(forked);
   return 0;
 }
 

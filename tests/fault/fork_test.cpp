@@ -60,6 +60,12 @@ TEST_CASE("fork: the child can spawn although other threads were making stacks")
   CHECK(r.exited(0));
 }
 
+TEST_CASE("fork: a child of a thread without fibers closes descriptors another thread's fiber waits on") {
+  const auto r = run("fork_from_a_thread_without_fibers");
+  INFO(r.text());
+  CHECK(r.exited(0));
+}
+
 #endif
 
 TEST_CASE("fork: fibers that waited in the parent take nothing in the child") {
