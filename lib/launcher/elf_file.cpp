@@ -9,6 +9,9 @@
 #include <cstring>
 #include <system_error>
 
+// This program's own header (the linker defines the name), which says what is native.
+extern "C" __attribute__((visibility("hidden"))) const ElfW(Ehdr) __ehdr_start;
+
 namespace coir::launcher {
 namespace {
 
@@ -17,10 +20,8 @@ using segment = ElfW(Phdr);
 using section = ElfW(Shdr);
 using symbol_entry = ElfW(Sym);
 
-// This program's own header (the linker defines the name), which says what is native.
 const header& own_header() noexcept {
-  extern const header start_of_this_program __asm__("__ehdr_start");
-  return start_of_this_program;
+  return __ehdr_start;
 }
 
 [[noreturn]] void fail(const std::string& path) {

@@ -41,8 +41,8 @@ void run_callback(sched::callback* self, detail::fiber_base* ended) noexcept {
   c->drop(c->context);
 }
 
-// Publishes the end of `self` and wakes who waits for it.
-void publish_end(fiber* self) noexcept {
+// Publishes the end of `self` and wakes who waits for it. Whether there were callbacks to run.
+bool publish_end(fiber* self) noexcept {
   self->joiners.lock.lock();
   self->state.store(detail::fiber_state::done, std::memory_order_release);  // pairs with fiber_base::done
   base::list<sched::callback>* callbacks = self->has(sched::has_extras) ? self->callbacks : nullptr;
@@ -50,6 +50,7 @@ void publish_end(fiber* self) noexcept {
   self->joiners.lock.unlock();
   if (__builtin_expect(callbacks != nullptr, 0))
     while (sched::callback* c = callbacks->pop_front()) c->run(c, self);
+  return callbacks != nullptr;
 }
 
 void dispose_result(fiber* f) noexcept {
@@ -78,11 +79,14 @@ void body(fiber* self) noexcept {
   } catch (...) {
     self->error = std::current_exception();
   }
-  // Nobody can ask any more: what the result's destructor does is done on the fiber's own stack.
-  const bool called_back = self->has(sched::has_extras) && self->callbacks != nullptr;  // those may still ask
-  if (!called_back && self->refs.load(std::memory_order_acquire) == 1) dispose_result(self);
-  publish_end(self);
-  if (called_back && self->refs.load(std::memory_order_acquire) == 1) dispose_result(self);
+  // If nobody can ask any more, what the result's destructor does is done on the fiber's own stack. The rest
+  // of the record is read only then: another thread's handle may be adding a callback, which may still ask.
+  if (self->refs.load(std::memory_order_acquire) == 1 &&
+      !(self->has(sched::has_extras) && self->callbacks != nullptr))
+    dispose_result(self);
+  const bool called_back = publish_end(self);
+  if (__builtin_expect(called_back, 0) && self->refs.load(std::memory_order_acquire) == 1)
+    dispose_result(self);
 }
 
 void dispose(fiber* f) noexcept {

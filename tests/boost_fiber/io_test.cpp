@@ -42,18 +42,20 @@ TEST_CASE("recv: a hundred Boost fibers receive and sleep, each its own data") {
       std::vector<std::unique_ptr<socket_pair>> pairs;
       for (int i = 0; i < 100; ++i) pairs.push_back(std::make_unique<socket_pair>());
       std::vector<bf::fiber> fibers;
-      for (int i = 0; i < 100; ++i)
+      for (std::size_t i = 0; i < 100; ++i)
         fibers.emplace_back([&, i] {
           int got = -1;
+          const int first = 3 * static_cast<int>(i);
           for (int round = 0; round < 3; ++round) {
-            if (::recv((*pairs[i])[0], &got, sizeof got, 0) != sizeof got || got != 3 * i + round) return;
+            if (::recv((*pairs[i])[0], &got, sizeof got, 0) != sizeof got || got != first + round) return;
             ::usleep(10'000);
           }
           ++right;
         });
-      for (int i = 99; i >= 0; --i)
+      for (std::size_t i = 100; i-- > 0;)
         fibers.emplace_back([&, i] {
-          for (int value = 3 * i; value < 3 * i + 3; ++value) {
+          const int first = 3 * static_cast<int>(i);
+          for (int value = first; value < first + 3; ++value) {
             ::usleep(20'000);
             if (::send((*pairs[i])[1], &value, sizeof value, 0) != sizeof value) return;
           }

@@ -323,7 +323,10 @@ TEST_CASE("Boost.Fiber: many notifies of many threads, while coir's timers and I
       pair.close_end(1);
     });
     bf::fiber ticker([&] {
-      for (; !over; ++ticks) ::usleep(100);
+      while (!over) {
+        ::usleep(100);
+        ++ticks;
+      }
     });
     bf::fiber reader([&] {
       for (char byte; ::recv(pair[0], &byte, 1, 0) == 1;) ++bytes;

@@ -12,11 +12,13 @@ inline constexpr std::int64_t never_ns = std::numeric_limits<std::int64_t>::max(
 [[noreturn]] void negative_duration(const char* where, long double seconds);
 std::int64_t now_ns();  // the scheduler's clock
 
-// Nanoseconds, rounded up so that nothing ends early; huge values become never_ns.
+// Nanoseconds, rounded up so that nothing ends early; values beyond what 64 bits hold become the ends of that
+// range.
 template <class Rep, class Period>
 std::int64_t to_ns(std::chrono::duration<Rep, Period> d) noexcept {
   using seconds = std::chrono::duration<long double>;
   if (seconds(d).count() >= 9.2e9L) return never_ns;
+  if (seconds(d).count() <= -9.2e9L) return std::numeric_limits<std::int64_t>::min();
   if constexpr (std::is_floating_point_v<Rep>)
     return static_cast<std::int64_t>(std::chrono::ceil<std::chrono::nanoseconds>(d).count());
   else
@@ -38,8 +40,11 @@ inline std::int64_t deadline_after(std::int64_t ns) {
 // A point of any clock as a deadline on the scheduler's clock.
 template <class Clock, class Duration>
 std::int64_t deadline_at(std::chrono::time_point<Clock, Duration> t) {
-  const auto left = t - Clock::now();
-  return left <= left.zero() ? now_ns() : deadline_after(to_ns(left));
+  // Not t - now(): the ends of time are that far from everything that the difference overflows.
+  const std::int64_t at = to_ns(t.time_since_epoch()), now = to_ns(Clock::now().time_since_epoch());
+  std::int64_t left;
+  if (at <= now) return now_ns();
+  return at == never_ns || __builtin_sub_overflow(at, now, &left) ? never_ns : deadline_after(left);
 }
 
 }  // namespace coir::detail

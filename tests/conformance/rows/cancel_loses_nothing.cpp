@@ -29,14 +29,6 @@ using namespace conformance;
 namespace {
 
 char buffer[256];
-iovec one = {buffer, sizeof buffer};
-
-msghdr message() {
-  msghdr m = {};
-  m.msg_iov = &one;
-  m.msg_iovlen = 1;
-  return m;
-}
 
 void still_usable(log& o, const both_ends& e, const std::string& what) {
   write_all(e.b, "whole");

@@ -232,7 +232,6 @@ TEST_CASE_METHOD(virtual_time, "cancel: calls that need not wait throw as well")
   coir::event set;
   set.set();
   coir::semaphore permits(10);
-  coir::mutex free;
   coir::queue<int> queue;
   queue.push(1);
   queue.push(2);
