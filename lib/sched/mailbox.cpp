@@ -24,24 +24,35 @@ mailbox* registry::first() noexcept {
   return all;
 }
 
-mailbox* mailbox::acquire(scheduler* owner) {
-  auto fresh = std::make_unique<mailbox>();  // before the lock: it may throw
+mailbox* mailbox::acquire(mailbox* (*make)()) {
+  const auto take = []() noexcept {
+    mailbox* m = all;
+    while (m != nullptr && m->taken_) m = m->next_;
+    if (m != nullptr) m->taken_ = true;
+    return m;
+  };
   registry_lock.lock();
-  mailbox* m = all;
-  while (m != nullptr && m->alive_) m = m->next_;
-  if (m == nullptr) {
-    m = fresh.release();
-    m->slot_ = count++;
-    m->next_ = all;
-    all = m;
-  }
-  m->lock_.lock();
-  m->alive_ = true;
-  m->owner_ = owner;
-  m->asleep_.store(awake, std::memory_order_relaxed);
-  m->lock_.unlock();
+  mailbox* m = take();
   registry_lock.unlock();
-  return m;
+  if (m != nullptr) return m;
+  mailbox* fresh = make();  // not under the lock: it may throw
+  registry_lock.lock();
+  fresh->taken_ = true;
+  fresh->slot_ = count++;
+  fresh->next_ = all;
+  all = fresh;
+  registry_lock.unlock();
+  return fresh;
+}
+
+void mailbox::open(scheduler* owner) noexcept {
+  registry_lock.lock();
+  lock_.lock();
+  alive_ = true;
+  owner_ = owner;
+  asleep_.store(awake, std::memory_order_relaxed);
+  lock_.unlock();
+  registry_lock.unlock();
 }
 
 void mailbox::retire() noexcept {
@@ -51,6 +62,12 @@ void mailbox::retire() noexcept {
   owner_ = nullptr;
   io_ = nullptr;
   lock_.unlock();
+  registry_lock.unlock();
+}
+
+void mailbox::release() noexcept {
+  registry_lock.lock();
+  taken_ = false;
   registry_lock.unlock();
 }
 
@@ -118,7 +135,7 @@ bool mailbox::sleep(reactor::reactor* io, base::nanoseconds until) noexcept {
 void mailbox::forget_others(mailbox* own) noexcept {
   for (mailbox* m = all; m != nullptr; m = m->next_) {
     m->lock_.unlock();
-    if (m != own) m->alive_ = false;
+    if (m != own) m->alive_ = m->taken_ = false;
     m->io_ = nullptr;
     m->discard_all();
   }

@@ -22,10 +22,15 @@ class scheduler;
 
 class mailbox {
  public:
-  // A mailbox of its own for the calling thread's scheduler.
-  static mailbox* acquire(scheduler* owner);
+  // A mailbox of its own for the calling thread's scheduler: one that an ended thread left, or what `make`
+  // returns.
+  static mailbox* acquire(mailbox* (*make)());
+  // From here to retire, posts are taken.
+  void open(scheduler* owner) noexcept;
   // The owner ends: later posts fail.
   void retire() noexcept;
+  // The owner has ended: another thread may have the mailbox.
+  void release() noexcept;
 
   // Any thread. Delivers `node` on the owner's thread. Only for what keeps the owner alive until delivery: a
   // fiber that was parked and won by the caller.
@@ -67,6 +72,7 @@ class mailbox {
   std::atomic<int> asleep_{awake};
   detail::spin_lock lock_;  // guards alive_ and io_ against kick and post
   bool alive_ = false;
+  bool taken_ = false;              // guarded by the registry's lock
   reactor::reactor* io_ = nullptr;  // where the owner sleeps
   scheduler* owner_ = nullptr;
   unsigned slot_ = 0;

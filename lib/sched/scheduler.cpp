@@ -92,19 +92,25 @@ scheduler& scheduler::make_for_this_thread() {
   start_process();
   static thread_local thread_end at_end;
   (void)&at_end;
-  this_thread = new scheduler;
+  mailbox* m = mailbox::acquire([]() -> mailbox* { return new seat; });
+  try {
+    this_thread = ::new (static_cast<seat*>(m)->room) scheduler(m->slot());
+  } catch (...) {
+    m->release();
+    throw;
+  }
+  m->open(this_thread);
   return *this_thread;
 }
 
-scheduler::scheduler()
+scheduler::scheduler(unsigned slot)
     : current_(&main_),
       errno_(&errno),
       // SAFETY: the Itanium C++ ABI gives __cxa_eh_globals these two members first.
       eh_(reinterpret_cast<eh_globals*>(abi::__cxa_get_globals())),
-      mailbox_(mailbox::acquire(this)),
       next_id_(0),
       last_id_(0),
-      fds_(mailbox_->slot()),
+      fds_(slot),
       main_() {
   fibers_.next = fibers_.prev = &fibers_;
   main_.refs.store(1, std::memory_order_relaxed);
@@ -119,8 +125,8 @@ scheduler::scheduler()
 
 scheduler::~scheduler() {
   if (live_ != 0 && up.thread_ends != nullptr) up.thread_ends(*this);
-  mailbox_->retire();
-  mailbox_->deliver_all();
+  mail().retire();
+  mail().deliver_all();
   this_thread = nullptr;
   detail::cooperative = 0;
 }
@@ -232,14 +238,14 @@ void scheduler::entry(context::transfer from) noexcept {
 
 void scheduler::poll() noexcept {
   budget_ = turn;
-  if (!mailbox_->empty()) mailbox_->deliver_all();
+  if (!mail().empty()) mail().deliver_all();
   if (io_ != nullptr && io_->busy()) io_->wait(0);
   if (!timers_.empty()) timers_.fire_due(now());
 }
 
 fiber* scheduler::wait_for_ready() noexcept {
   for (;;) {
-    if (!mailbox_->empty()) mailbox_->deliver_all();
+    if (!mail().empty()) mail().deliver_all();
     if (head_ != nullptr) break;
     base::nanoseconds until = timers_.next();
     if (until == base::never && external_ == 0 && detail::single_threaded() &&
@@ -250,7 +256,7 @@ fiber* scheduler::wait_for_ready() noexcept {
       stacks_.tick(at);
       until = std::min(until, at + context::stack_pool::period);
     }
-    const bool interrupted = mailbox_->sleep(io_.get(), until);
+    const bool interrupted = mail().sleep(io_.get(), until);
     if (!timers_.empty()) timers_.fire_due(now());
     if (interrupted && up.interrupted != nullptr) up.interrupted(*this);
   }
@@ -259,9 +265,9 @@ fiber* scheduler::wait_for_ready() noexcept {
 }
 
 void scheduler::wait_once(base::nanoseconds until) noexcept {
-  if (!mailbox_->empty()) return poll();  // what arrived may have made a guest fiber ready
-  const bool interrupted = mailbox_->sleep(io_.get(), std::min(until, timers_.next()));
-  if (!mailbox_->empty()) mailbox_->deliver_all();
+  if (!mail().empty()) return poll();  // what arrived may have made a guest fiber ready
+  const bool interrupted = mail().sleep(io_.get(), std::min(until, timers_.next()));
+  if (!mail().empty()) mail().deliver_all();
   if (!timers_.empty()) timers_.fire_due(now());
   if (interrupted && up.interrupted != nullptr) up.interrupted(*this);
 }
@@ -285,19 +291,25 @@ void scheduler::dismiss_guest() noexcept {
   guest_ = nullptr;
   main_.state.store(fiber_state::ready, std::memory_order_relaxed);
   --detail::cooperative;
-  if (thread_over_) delete this;
+  if (thread_over_) end(this);
+}
+
+void scheduler::end(scheduler* s) noexcept {
+  mailbox& m = s->mail();
+  s->~scheduler();
+  m.release();
 }
 
 void scheduler::end_thread(scheduler* s) noexcept {
   if (s->guest_ == nullptr)
-    delete s;
+    end(s);
   else
     s->thread_over_ = true;
 }
 
 reactor::reactor& scheduler::open_reactor() {
   io_ = reactor::make_reactor(fds_);
-  mailbox_->set_io(io_.get());
+  mail().set_io(io_.get());
   return *io_;
 }
 

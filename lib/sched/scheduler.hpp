@@ -44,7 +44,6 @@ class guest_host {
 
 class scheduler {
  public:
-  scheduler();
   ~scheduler();
   scheduler(const scheduler&) = delete;
   scheduler& operator=(const scheduler&) = delete;
@@ -86,7 +85,7 @@ class scheduler {
     if (home == this_thread)
       home->ready(f);
     else
-      home->mailbox_->push(&f->inbox);
+      home->mail().push(&f->inbox);
   }
 
   // Lets the other ready fibers run first.
@@ -151,7 +150,8 @@ class scheduler {
   reactor::reactor& io() { return __builtin_expect(io_ != nullptr, 1) ? *io_ : open_reactor(); }
   reactor::reactor* opened_io() noexcept { return io_.get(); }
   reactor::fd_table& fds() noexcept { return fds_; }
-  mailbox& mail() noexcept { return *mailbox_; }
+  // Any thread, of any scheduler that ever was.
+  mailbox& mail() noexcept;
   // Waits that something outside this process's threads can end (a signal, a helper thread) keep it from
   // deadlock.
   void external_wait(int change) noexcept { external_ += change; }
@@ -214,7 +214,9 @@ class scheduler {
   static void clean(fiber& f) noexcept;
   // Gives a record its number and its place among this thread's fibers.
   void enter(fiber* f) noexcept;
+  explicit scheduler(unsigned slot);
   static scheduler& make_for_this_thread();
+  static void end(scheduler* s) noexcept;
   static void entry(context::transfer from) noexcept;
   reactor::reactor& open_reactor();
   detail::switch_request guest_park(const char* reason) noexcept;
@@ -296,7 +298,6 @@ class scheduler {
   eh_globals* eh_;
   guest_host* guest_ = nullptr;
   const base::nanoseconds* virtual_now_ = nullptr;
-  mailbox* mailbox_;
   std::unique_ptr<reactor::reactor> io_;
   std::uint64_t next_id_;
   std::uint64_t last_id_;
@@ -314,5 +315,21 @@ class scheduler {
   timer_wheel timers_;
   fiber main_;
 };
+
+// A mailbox and the room for its owner. Never freed, as a handle may outlive the thread its fiber ran on:
+// what it knows of that fiber's home is an address, which so leads to a mailbox for ever.
+struct seat : mailbox {
+  alignas(scheduler) char room[sizeof(scheduler)];
+};
+
+inline mailbox& scheduler::mail() noexcept {
+  // SAFETY: schedulers are made in seats only (make_for_this_thread). offsetof of a class that is not of
+  // standard layout is conditionally supported; gcc and clang do for one without virtual bases.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+  constexpr std::size_t offset = offsetof(seat, room);
+#pragma GCC diagnostic pop
+  return *static_cast<mailbox*>(reinterpret_cast<seat*>(reinterpret_cast<char*>(this) - offset));
+}
 
 }  // namespace coir::sched
