@@ -4,8 +4,15 @@
 
 #include <new>
 
+// Of a program built with AddressSanitizer or LeakSanitizer, which looks for pointers in the heap and not in
+// mappings; null elsewhere. See <sanitizer/lsan_interface.h>.
+extern "C" __attribute__((weak)) void __lsan_register_root_region(const void* start, std::size_t size);
+extern "C" __attribute__((weak)) void __lsan_unregister_root_region(const void* start, std::size_t size);
+
 namespace coir::reactor {
 namespace {
+
+constexpr std::size_t states_room = sizeof(fd_state*) * most_descriptors;
 
 void* reserve(std::size_t bytes) noexcept {
   void* m =
@@ -36,7 +43,8 @@ fd_owner* fd_owners() noexcept {
 fd_table::~fd_table() {
   if (states_ == nullptr) return;
   clear();
-  ::munmap(states_, sizeof(fd_state*) * most_descriptors);
+  if (__lsan_unregister_root_region != nullptr) __lsan_unregister_root_region(states_, states_room);
+  ::munmap(states_, states_room);
 }
 
 void fd_table::clear() noexcept {
@@ -51,8 +59,9 @@ fd_state* fd_table::make(int fd) noexcept {
   if (fd < 0 || fd >= most_descriptors) return nullptr;
   if (states_ == nullptr) {
     owners_ = fd_owners();
-    states_ = static_cast<fd_state**>(reserve(sizeof(fd_state*) * most_descriptors));
+    states_ = static_cast<fd_state**>(reserve(states_room));
     if (owners_ == nullptr || states_ == nullptr) return nullptr;
+    if (__lsan_register_root_region != nullptr) __lsan_register_root_region(states_, states_room);
   }
   if (fd >= size_) size_ = fd + 1;
   int seen = descriptors_seen.load(std::memory_order_relaxed);

@@ -54,11 +54,15 @@ TEST_CASE("fork: works in a process whose other threads have fibers") {
   CHECK(r.exited(0));
 }
 
+#ifndef COIR_ASAN  // its allocator of gcc 12 is not fork-safe: another thread may hold its locks for ever
+
 TEST_CASE("fork: the child can spawn although other threads were making stacks") {
   const auto r = run("fork_while_threads_begin_and_end");
   INFO(r.text());
   CHECK(r.exited(0));
 }
+
+#endif
 
 TEST_CASE("fork: a child of a thread without fibers closes descriptors another thread's fiber waits on") {
   const auto r = run("fork_from_a_thread_without_fibers");
