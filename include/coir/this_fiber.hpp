@@ -9,6 +9,7 @@
 
 namespace coir::detail {
 void sleep_until_ns(std::int64_t deadline_ns);
+void sleep_for_ns(std::int64_t ns);
 switch_request begin_yield();
 void finish_interrupted_yield(fiber_base* self);  // throws, unless the stack unwinds
 }  // namespace coir::detail
@@ -28,7 +29,7 @@ inline void yield() {
 /// std::invalid_argument if `d` is negative.
 template <class Rep, class Period>
 void sleep_for(std::chrono::duration<Rep, Period> d) {
-  detail::sleep_until_ns(detail::deadline_after(detail::checked_duration("coir::this_fiber::sleep_for", d)));
+  detail::sleep_for_ns(detail::checked_duration("coir::this_fiber::sleep_for", d));
 }
 
 /// Sleeps until the point `t` of any clock; a past one yields. Suspends. Throws as sleep_for.

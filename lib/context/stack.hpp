@@ -68,6 +68,15 @@ class stack_class {
     free_.push_back(low);
   }
 
+  // The top of a stack that one of the next calls of allocate will return, to be fetched into the cache; null
+  // if that is not known.
+  const char* soon() const noexcept {
+    constexpr std::size_t calls = 8;
+    if (free_.size() < calls) return nullptr;
+    const char* low = free_[free_.size() - calls];
+    return low + size_ - colour(low);
+  }
+
   std::size_t size() const noexcept { return size_; }
   // Whether memory could be returned at some time, beyond `watermark` stacks.
   bool has_surplus(std::size_t watermark) const noexcept { return free_.size() > watermark + trimmed_; }
@@ -102,6 +111,9 @@ class stack_pool {
     if (__builtin_expect(size == default_stack_size, 1)) return usual_.allocate();
     return class_of(size).allocate();
   }
+
+  // The same for a stack of the default size.
+  const char* soon() const noexcept { return usual_.soon(); }
 
   void release(stack s) noexcept {
     if (__builtin_expect(s.size == default_stack_size, 1))

@@ -2,12 +2,12 @@
 //
 // States (fiber_base::state):
 //   ready ──run──▶ running ──park──▶ parked ──wake──▶ ready        running ──end──▶ done
-// I1: a fiber in the run queue is `ready`, and in it once. Only its own thread touches `next`.
+// I1: a fiber in the run queue is `ready`, and in it once. Only its own thread puts it there.
 // I2: a fiber runs only on `home`, from its first instruction to its last (D2).
 // I3: another thread wakes a fiber only through home's inbox, and only after winning its waiter (lib/wait),
 // so
 //     the inbox node is free at that time.
-// The first 64 bytes are all that a switch touches.
+// The first 64 bytes are all that switches, parking and waking touch.
 #pragma once
 
 #include <cstdint>
@@ -21,13 +21,10 @@
 #include "context/stack.hpp"
 
 namespace coir::wait {
-struct waiter;
 class timeout_scope;
 }  // namespace coir::wait
 
 namespace coir::sched {
-
-class scheduler;
 
 using detail::fiber_state;
 
@@ -43,13 +40,10 @@ struct callback : base::list_node {
 };
 
 struct fiber : detail::fiber_base {
-  scheduler* home = nullptr;
-  wait::waiter* waiting = nullptr;  // the wait it is parked in, if that can be interrupted; else null
   std::uint64_t id = 0;
   detail::wait_list joiners;  // fibers in join(); guarded by its lock, as is the step to `done`
   base::list_node all;        // in scheduler::fibers
   // 128 bytes: all that a fiber touches which neither waits nor has a name
-  const char* park_reason = nullptr;  // why it is parked: a literal
   context::stack stack;
   char* name = nullptr;                       // heap copy, or null
   wait::timeout_scope* timeouts = nullptr;    // innermost first
@@ -71,12 +65,10 @@ struct fiber : detail::fiber_base {
   }
 };
 
-static_assert(offsetof(fiber, home) == 64, "a switch must touch one cache line of the record");
-static_assert(offsetof(fiber, park_reason) == 128, "a short life must touch two");
+static_assert(offsetof(fiber, run) == 56,
+              "switches, parking and waking must touch one cache line of the record");
+static_assert(offsetof(fiber, stack) == 128, "a short life must touch two");
 
-inline fiber* next_of(const fiber* f) noexcept {
-  return static_cast<fiber*>(f->next);
-}
 inline fiber* record(detail::fiber_base* f) noexcept {
   return static_cast<fiber*>(f);
 }

@@ -118,6 +118,7 @@ scheduler::scheduler(unsigned slot)
   main_.set(is_main);
   main_.inbox.deliver = deliver_fiber;
   main_.annotations.adopt_thread();
+  queue_.reserve();
   main_.id = id_blocks.fetch_add(id_block, std::memory_order_relaxed);
   next_id_ = main_.id + 1;
   last_id_ = main_.id + id_block;
@@ -135,6 +136,7 @@ fiber* scheduler::create(const attributes* how, std::size_t payload_size) {
   std::size_t size = context::default_stack_size;
   if (how != nullptr && how->stack_size != context::default_stack_size)
     size = context::checked_stack_size(how->stack_size);
+  queue_.make_room();
   char* name = nullptr;
   if (how != nullptr && how->name != nullptr) {
     name = ::strdup(how->name);
@@ -147,6 +149,8 @@ fiber* scheduler::create(const attributes* how, std::size_t payload_size) {
     std::free(name);
     throw;
   }
+  if (const char* soon = stacks_.soon())
+    for (int line = -2; line < 2; ++line) __builtin_prefetch(soon - record_room + 64 * line, 1);
   auto* f = reinterpret_cast<fiber*>(s.top() - context::colour(s.low) - record_room);
   // SAFETY: what is not fresh holds a record already, perhaps of another thread.
   if (__builtin_expect(s.fresh || f->home != this, 0)) {
@@ -164,6 +168,7 @@ fiber* scheduler::create(const attributes* how, std::size_t payload_size) {
     f->set(has_extras);
   }
   if (__builtin_expect(size != context::default_stack_size, 0)) f->set(own_stack_size);
+  queue_.reserve();
   enter(f);
   char* top = reinterpret_cast<char*>(f) - payload_size;
   f->annotations.begin(s.low, static_cast<std::size_t>(reinterpret_cast<char*>(f) - s.low));
@@ -223,13 +228,14 @@ void scheduler::entry(context::transfer from) noexcept {
   self->all.unlink();
   --s.live_;
   --detail::cooperative;
+  s.queue_.give_up();
   if (__builtin_expect(s.run_down_ | s.main_left_behind_, 0) && s.live_ == 0) {
     if (s.main_left_behind_) std::exit(0);  // as a process whose last thread ends
     s.ready(&s.main_);
   }
   if (__builtin_expect(--s.budget_ == 0, 0)) s.poll();
-  fiber* to = s.head_ != nullptr ? s.pop() : s.wait_for_ready();
-  if (to->next != nullptr) __builtin_prefetch(to->next);
+  fiber* to = s.queue_.empty() ? s.wait_for_ready() : s.queue_.pop();
+  s.look_ahead();
   s.keep_flow(self, to);
   s.current_ = to;
   context::before_switch(self->annotations, to->annotations, true);
@@ -246,7 +252,7 @@ void scheduler::poll() noexcept {
 fiber* scheduler::wait_for_ready() noexcept {
   for (;;) {
     if (!mail().empty()) mail().deliver_all();
-    if (head_ != nullptr) break;
+    if (!queue_.empty()) break;
     base::nanoseconds until = timers_.next();
     if (until == base::never && external_ == 0 && detail::single_threaded() &&
         (io_ == nullptr || io_->pending() == 0) && up.deadlock != nullptr && up.deadlock(*this))
@@ -261,7 +267,7 @@ fiber* scheduler::wait_for_ready() noexcept {
     if (interrupted && up.interrupted != nullptr) up.interrupted(*this);
   }
   budget_ = turn;
-  return pop();
+  return queue_.pop();
 }
 
 void scheduler::wait_once(base::nanoseconds until) noexcept {
@@ -320,7 +326,7 @@ void scheduler::after_fork_in_child() noexcept {
   fds_.clear();
   if (guest_ != nullptr) return after_fork_with_guest();
   // The other fibers' stacks are copies nobody will run; they stay mapped, with all they refer to.
-  head_ = tail_ = nullptr;
+  queue_.clear();
   new (&timers_) timer_wheel;
   if (up.forked != nullptr) up.forked(*current_);
   fibers_.next = fibers_.prev = &fibers_;

@@ -21,6 +21,7 @@
 #include "reactor/reactor.hpp"
 #include "sched/fiber.hpp"
 #include "sched/mailbox.hpp"
+#include "sched/run_queue.hpp"
 #include "sched/timer_wheel.hpp"
 #include "sched/upcalls.hpp"
 
@@ -68,7 +69,13 @@ class scheduler {
   void start(fiber* f) noexcept {
     ++live_;
     ++detail::cooperative;
-    push(f);
+    queue_.push(f);
+  }
+  // A record that was never started: gives back what create took.
+  void abandon(fiber* f) noexcept {
+    queue_.give_up();
+    f->all.unlink();
+    recycle(f);
   }
   // The record and stack of a fiber that ended or never started.
   void recycle(fiber* f) noexcept;
@@ -77,7 +84,7 @@ class scheduler {
   void ready(fiber* f) noexcept {
     f->state.store(fiber_state::ready, std::memory_order_relaxed);
     if (__builtin_expect(guest_ != nullptr, 0)) return guest_->wake(f);
-    push(f);
+    queue_.push(f);
   }
   // Any thread: the caller has won the parked fiber's waiter.
   static void wake(fiber* f) noexcept {
@@ -92,20 +99,14 @@ class scheduler {
   void yield() noexcept { detail::switch_fibers(begin_yield()); }
   detail::switch_request begin_yield() noexcept {
     if (__builtin_expect(--budget_ == 0, 0)) poll();
-    fiber* to = head_;
-    if (to == nullptr) return {nullptr, current_};
+    if (queue_.empty()) return {nullptr, current_};
     fiber* self = current_;
-    self->next = nullptr;
-    head_ = next_of(to);  // never empties: self goes behind
-    if (head_ != nullptr)
-      tail_->next = self;
-    else
-      head_ = self;
-    tail_ = self;
+    fiber* to = queue_.exchange(self);
+    __builtin_prefetch(queue_.front());
     return hand_over(self, to);
   }
 
-  bool has_ready() const noexcept { return head_ != nullptr; }
+  bool has_ready() const noexcept { return !queue_.empty(); }
 
   // The same for whoever runs here, a guest's fibers too.
   void yield_any() noexcept {
@@ -131,9 +132,9 @@ class scheduler {
     self->park_reason = reason;
     self->state.store(fiber_state::parked, std::memory_order_relaxed);
     if (__builtin_expect(--budget_ == 0, 0)) poll();
-    fiber* to = head_ != nullptr ? pop() : wait_for_ready();
+    fiber* to = queue_.empty() ? wait_for_ready() : queue_.pop();
     if (to == self) return {nullptr, self};
-    if (to->next != nullptr) prefetch_frames(next_of(to));
+    look_ahead();
     return hand_over(self, to);
   }
 
@@ -141,10 +142,11 @@ class scheduler {
   void poll() noexcept;
 
   // --- what waits need ---
-  base::nanoseconds now() const noexcept {
-    return __builtin_expect(virtual_now_ != nullptr, 0) ? *virtual_now_ : base::monotonic_now();
+  base::nanoseconds now() noexcept {
+    seen_now_ = __builtin_expect(virtual_now_ != nullptr, 0) ? *virtual_now_ : base::monotonic_now();
+    return seen_now_;
   }
-  void add_timer(timer* t) noexcept { timers_.add(t, t->when); }
+  void add_timer(timer* t) noexcept { timers_.add(t, seen_now_); }
   void remove_timer(timer* t) noexcept { timers_.remove(t); }
   // Made at first use. Throws as make_reactor.
   reactor::reactor& io() { return __builtin_expect(io_ != nullptr, 1) ? *io_ : open_reactor(); }
@@ -222,26 +224,11 @@ class scheduler {
   detail::switch_request guest_park(const char* reason) noexcept;
   void after_fork_with_guest() noexcept;
 
-  void push(fiber* f) noexcept {
-    f->next = nullptr;
-    if (head_ != nullptr)
-      tail_->next = f;
-    else
-      head_ = f;
-    tail_ = f;
-  }
-  fiber* pop() noexcept {
-    fiber* f = head_;
-    head_ = next_of(f);
-    return f;
-  }
-
   // The run queue is empty: sleeps until it is not, and pops.
   fiber* wait_for_ready() noexcept;
 
   // Makes `to` the current fiber, but for the jump itself.
   detail::switch_request hand_over(fiber* self, fiber* to) noexcept {
-    if (to->next != nullptr) __builtin_prefetch(to->next);
     keep_flow(self, to);
     current_ = to;
 #if defined(COIR_ASAN) || defined(COIR_TSAN)
@@ -256,13 +243,14 @@ class scheduler {
 #endif
   }
 
-  // Among many waiting fibers the frames of each have left the cache by the time it goes on. Those of the
-  // next are asked for while this one runs, and the record after it, so that its frames can be found a turn
-  // later.
-  static void prefetch_frames(const fiber* f) noexcept {
-    __builtin_prefetch(f->next, 1);
-    const char* frames = static_cast<const char*>(f->context);
-    for (int line = 0; line < 10; ++line) __builtin_prefetch(frames + 64 * line, 1);
+  // Among many fibers the records of each have left the cache by the time it goes on: asked for this early,
+  // they are there again. Six places are about the time a miss takes; the second line is where a fresh
+  // fiber's first frame lies. Fetching more of the frames, or following `context` of one that may not be
+  // there yet, cost more than it gave (docs/benchmarks.md).
+  void look_ahead() const noexcept {
+    const auto record = reinterpret_cast<std::uintptr_t>(queue_.behind(6));  // perhaps none: only a hint
+    __builtin_prefetch(reinterpret_cast<const void*>(record), 1);
+    __builtin_prefetch(reinterpret_cast<const void*>(record - 128), 1);
   }
 
   // Keeps errno and the exceptions in flight with their fiber (D11).
@@ -290,14 +278,14 @@ class scheduler {
 
   // hot
   fiber* current_;
-  fiber* head_ = nullptr;
-  fiber* tail_ = nullptr;
+  run_queue queue_;
   unsigned budget_ = turn;
   std::uint32_t live_ = 0;  // started and not ended, without main
   int* errno_;
   eh_globals* eh_;
   guest_host* guest_ = nullptr;
   const base::nanoseconds* virtual_now_ = nullptr;
+  base::nanoseconds seen_now_ = 0;  // what `now` last returned: deadlines are made from it
   std::unique_ptr<reactor::reactor> io_;
   std::uint64_t next_id_;
   std::uint64_t last_id_;

@@ -133,8 +133,7 @@ void start_fiber(fiber_base* f) noexcept {
 }
 
 void abandon_fiber(fiber_base* f) noexcept {
-  record(f)->all.unlink();
-  record(f)->home->recycle(record(f));
+  record(f)->home->abandon(record(f));
 }
 
 void free_fiber(fiber_base* f) noexcept {

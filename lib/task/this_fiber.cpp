@@ -45,12 +45,24 @@ void finish_interrupted_yield(fiber_base* self) {
   if (!sched::record(self)->home->unwinding()) wait::throw_interrupt(*sched::record(self));
 }
 
-void sleep_until_ns(std::int64_t deadline_ns) {
-  sched::scheduler& s = sched::scheduler::ensure();
-  if (deadline_ns <= s.now()) return this_fiber::yield();
+namespace {
+void sleep(sched::scheduler& s, std::int64_t deadline_ns) {
   const wait::mode m = wait::begin_wait(s);
   wait::waiter w(s);
   wait::end_wait(s, wait::park_until(w, "sleep", deadline_ns, m));
+}
+}  // namespace
+
+void sleep_for_ns(std::int64_t ns) {
+  if (ns == 0) return this_fiber::yield();
+  sched::scheduler& s = sched::scheduler::ensure();
+  sleep(s, base::add_saturated(s.now(), ns));
+}
+
+void sleep_until_ns(std::int64_t deadline_ns) {
+  sched::scheduler& s = sched::scheduler::ensure();
+  if (deadline_ns <= s.now()) return this_fiber::yield();
+  sleep(s, deadline_ns);
 }
 
 }  // namespace coir::detail

@@ -13,6 +13,13 @@
 #include "coir/attributes.hpp"
 #include "coir/detail/threads.hpp"
 
+namespace coir::sched {
+class scheduler;
+}
+namespace coir::wait {
+struct waiter;
+}
+
 namespace coir::detail {
 
 enum class fiber_state : std::uint8_t { ready, running, parked, done };
@@ -40,15 +47,17 @@ struct alignas(64) fiber_base {
   std::uint8_t pending = 0;     // interrupts it must hear of now; see lib/wait/interrupt.hpp
   std::uint8_t flags = 0;       // fiber_flag
   std::uint8_t interrupts = 0;  // all that is pending, shielded or not
-  void (*run)(fiber_base* self, payload_step step) = nullptr;
-  std::exception_ptr error;    // what left the callable
-  void* context = nullptr;     // saved stack pointer while not running
-  fiber_base* next = nullptr;  // run queue
-  void* eh_caught = nullptr;   // __cxa_eh_globals while not running: exceptions being handled
-  unsigned eh_uncaught = 0;    // … and being thrown
+  void* context = nullptr;      // saved stack pointer while not running
+  sched::scheduler* home = nullptr;
+  wait::waiter* waiting = nullptr;    // the wait it is parked in, if that can be interrupted; else null
+  const char* park_reason = nullptr;  // why it is parked: a literal
+  void* eh_caught = nullptr;          // __cxa_eh_globals while not running: exceptions being handled
+  unsigned eh_uncaught = 0;           // … and being thrown
   int saved_errno = 0;
+  void (*run)(fiber_base* self, payload_step step) = nullptr;
+  // 64 bytes: all that switches, parking and waking touch
   const void* spawn_site = nullptr;  // address of the call of spawn
-  // 64 bytes: all that a switch touches
+  std::exception_ptr error;          // what left the callable
 
   bool done() const noexcept {
     return state.load(std::memory_order_acquire) == fiber_state::done;  // pairs with the release in finish
