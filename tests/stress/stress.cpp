@@ -1,7 +1,7 @@
 // Threads and fibers hammer the same primitives, cancel each other and run into timeouts at random moments;
 // then every item, permit and lock must be accounted for.
 //
-//   stress [SECONDS [SEED]]      5 s by default, or COIR_STRESS_SECONDS (at most 60); prints the seed of a
+//   stress [SECONDS [SEED]]      5 s by default, or STRESS_SECONDS (at most 60); prints the seed of a
 //   failed round
 //
 // The seed fixes what each fiber tries in which order; what happens between threads the machine decides.
@@ -142,7 +142,7 @@ void on_alarm(int) {
 }
 
 double seconds_wanted(int argc, char** argv) {
-  const char* text = argc > 1 ? argv[1] : std::getenv("COIR_STRESS_SECONDS");
+  const char* text = argc > 1 ? argv[1] : std::getenv("STRESS_SECONDS");
   const double seconds = text != nullptr ? std::atof(text) : 5;
   return std::clamp(seconds, 0.1, 60.0);
 }
@@ -151,7 +151,6 @@ double seconds_wanted(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   const double seconds = seconds_wanted(argc, argv);
-  ::unsetenv("COIR_STRESS_SECONDS");  // coir itself knows no such variable, and says so
   const char* wanted = std::getenv("COIR_REACTOR");
   coir::reactor::fd_table table(0);
   if (wanted != nullptr && std::strcmp(wanted, "uring") == 0 && coir::reactor::make_uring(table) == nullptr) {
