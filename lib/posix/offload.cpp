@@ -22,6 +22,7 @@ struct helper_pool {
   unsigned helpers = 0;
   unsigned idle = 0;
   unsigned queued = 0;
+  unsigned endless = 0;  // jobs of that kind, queued or running
   std::atomic<std::uint32_t> work{0};
 
   offloaded* take_locked() noexcept {
@@ -39,6 +40,11 @@ helper_pool pool;
 void finish(offloaded* job) noexcept {
   wait::waiter* who = job->who;
   job->result = job->run(job);
+  if (job->endless) {
+    pool.lock.lock();
+    --pool.endless;
+    pool.lock.unlock();
+  }
   if (who->claim(wait::outcome::notified)) who->wake();
 }
 
@@ -68,7 +74,7 @@ void* help(void*) noexcept {
 void reset() noexcept {
   pool.lock.unlock();
   pool.first = pool.last = nullptr;
-  pool.helpers = pool.idle = pool.queued = 0;
+  pool.helpers = pool.idle = pool.queued = pool.endless = 0;
 }
 
 const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, reset) == 0;
@@ -90,11 +96,11 @@ bool start_helper() noexcept {
 
 }  // namespace
 
-long offload(scheduler& s, const char* name, offloaded& job) noexcept {
+long offload(scheduler& s, const char* name, offloaded& job, bool endless) noexcept {
   wait::waiter w(s);
   job.who = &w;
   pool.lock.lock();
-  const bool more = pool.idle <= pool.queued && pool.helpers < most_helpers;
+  const bool more = pool.idle <= pool.queued && (endless || pool.helpers < most_helpers + pool.endless);
   if (more) ++pool.helpers;
   pool.lock.unlock();
   if (more && !start_helper()) {
@@ -103,7 +109,9 @@ long offload(scheduler& s, const char* name, offloaded& job) noexcept {
     pool.lock.unlock();
     if (none) return job.run(&job);
   }
+  job.endless = endless;
   pool.lock.lock();
+  if (endless) ++pool.endless;
   job.next = nullptr;
   (pool.first == nullptr ? pool.first : pool.last->next) = &job;
   pool.last = &job;

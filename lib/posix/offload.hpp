@@ -12,21 +12,24 @@ struct offloaded {
   long (*run)(offloaded* self) noexcept = nullptr;
   offloaded* next = nullptr;
   wait::waiter* who = nullptr;
+  bool endless = false;
   long result = 0;
 };
 
 // Runs `job` on a helper and returns its result; runs it here if no thread can be had.
-long offload(scheduler& s, const char* name, offloaded& job) noexcept;
+// `endless`: it may wait for what other such calls are to bring about, so a helper is started if none is
+// idle, whatever their number.
+long offload(scheduler& s, const char* name, offloaded& job, bool endless = false) noexcept;
 
 // Runs `f()`, which returns a kernel answer (a result or -errno).
 template <class F>
-long offload_call(scheduler& s, const char* name, F f) noexcept {
+long offload_call(scheduler& s, const char* name, F f, bool endless = false) noexcept {
   struct bound : offloaded {
     F* f;
   } job;
   job.f = &f;
   job.run = [](offloaded* self) noexcept -> long { return (*static_cast<bound*>(self)->f)(); };
-  return offload(s, name, job);
+  return offload(s, name, job, endless);
 }
 
 }  // namespace coir::posix

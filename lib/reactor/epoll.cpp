@@ -79,6 +79,7 @@ class epoll final : public reactor {
   bool wait(base::nanoseconds until) noexcept override {
     const long n = collect(until);
     for (long i = 0; i < n; ++i) {
+      look_ahead(i, n);
       const std::uint64_t data = events_[i].data.u64;
       if (data == wake_mark) continue;
       fd_state* s = table_.find(static_cast<int>(data & 0xffffffff));
@@ -125,6 +126,17 @@ class epoll final : public reactor {
     const long n = sys::raw(SYS_ppoll, sys::word(&self), 1, sys::word(&writable), 0, 8);
     if (n <= 0) return n;
     return sys::raw(SYS_epoll_pwait, epoll_fd_, sys::word(events_), most_events, 0, 0, 8);
+  }
+
+  // Asks for what the events after the `i`th will touch.
+  void look_ahead(long i, long n) noexcept {
+    constexpr long state_ahead = 8, operation_ahead = 4;
+    const auto state_of = [this](long event) noexcept {
+      return table_.find(static_cast<int>(events_[event].data.u64 & 0xffffffff));
+    };
+    if (i + state_ahead < n) __builtin_prefetch(state_of(i + state_ahead), 1);
+    if (i + operation_ahead >= n) return;
+    if (fd_state* s = state_of(i + operation_ahead)) prefetch(s->operations.front());
   }
 
   // Registers `fd` for `events` on top of what it is registered for.

@@ -52,4 +52,12 @@ struct operation : base::list_node {
   bool (*complete)(operation* self) noexcept = nullptr;
 };
 
+// Of many operations that complete at once most have left the cache: asks for one that is soon to be done,
+// and the frame of who waits, in which it lies.
+inline void prefetch(const operation* op) noexcept {
+  const auto at = reinterpret_cast<std::uintptr_t>(op);  // perhaps none: only a hint
+  for (unsigned line = 0; line < 4; ++line)
+    __builtin_prefetch(reinterpret_cast<const void*>(at + 64 * line), 1);
+}
+
 }  // namespace coir::reactor

@@ -202,6 +202,9 @@ class uring final : public reactor {
           if ((cqe.flags & IORING_CQE_F_MORE) == 0) arm_wake();
           continue;
         }
+        // Perhaps of an earlier round, or a mark: only a hint.
+        prefetch(
+            reinterpret_cast<const operation*>(ring_.cq.cqes[(head + 4) & *ring_.cq.kring_mask].user_data));
         auto* op = reinterpret_cast<operation*>(cqe.user_data);
         ended(*op, op->closed && cqe.res == -ECANCELED ? -EBADF : cqe.res);
         op->complete(op);

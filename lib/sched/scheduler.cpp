@@ -110,6 +110,7 @@ scheduler::scheduler(unsigned slot)
       eh_(reinterpret_cast<eh_globals*>(abi::__cxa_get_globals())),
       next_id_(0),
       last_id_(0),
+      thread_id_(static_cast<int>(sys::raw(SYS_gettid))),
       fds_(slot),
       main_() {
   fibers_.next = fibers_.prev = &fibers_;
@@ -324,6 +325,7 @@ void scheduler::after_fork_in_child() noexcept {
   // removed.
   io_.reset();
   fds_.clear();
+  thread_id_ = static_cast<int>(sys::raw(SYS_gettid));
   if (guest_ != nullptr) return after_fork_with_guest();
   // The other fibers' stacks are copies nobody will run; they stay mapped, with all they refer to.
   queue_.clear();

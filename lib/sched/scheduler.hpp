@@ -62,6 +62,7 @@ class scheduler {
   // The same without asking a guest, whose fibers count as the main one: for signal handlers.
   fiber* own_current() noexcept { return current_; }
   fiber& main() noexcept { return main_; }
+  int thread_id() const noexcept { return thread_id_; }  // gettid(2)
 
   // --- fibers ---
   // A record with its stack; not started. Throws as coir::spawn.
@@ -292,6 +293,7 @@ class scheduler {
   context::control_words control_words_ =
       context::control_words::current();  // new fibers begin with the thread's
   int external_ = 0;
+  int thread_id_;
   bool run_down_ = false;
   bool main_left_behind_ =
       false;                  // in the child of a fork made by another fiber: main exists in the parent only

@@ -1,15 +1,22 @@
 #include "sys/real.hpp"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "sys/raw.hpp"
 
 extern "C" int _IO_fclose(FILE* f);
+
+#define COIR_LATE(result, name, parameters, arguments, static_name) \
+  extern "C" __attribute__((weak)) result static_name parameters;
+#include "sys/late.def"
+#undef COIR_LATE
 
 // The fallbacks below serve until coir-patch's constructor has run, and in fully static programs.
 
@@ -219,6 +226,23 @@ int raw_ioctl(int fd, unsigned long request, ...) {
   va_end(rest);
   return answer(raw(SYS_ioctl, fd, static_cast<long>(request), argument));
 }
+
+// In a static program the name itself; else what libc exports, until the constructor has found what is next.
+void* in_libc(const char* name) noexcept {
+  void* libc = ::dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+  void* found = libc != nullptr ? ::dlsym(libc, name) : nullptr;
+  if (found == nullptr) ::abort();  // not glibc
+  return found;
+}
+
+#define COIR_LATE(result, name, parameters, arguments, static_name) \
+  result late_##name parameters {                                   \
+    using function = result(*) parameters;                          \
+    if (&static_name != nullptr) return static_name arguments;      \
+    return reinterpret_cast<function>(in_libc(#name)) arguments;    \
+  }
+#include "sys/late.def"
+#undef COIR_LATE
 
 template <class F>
 void replace(F& pointer, void* found) noexcept {

@@ -2,10 +2,13 @@
 //
 // Each pointer starts as a raw system call (allocators start up through these names, before any constructor),
 // and becomes libc's own function, with its cancellation point, in a constructor of coir-patch. In a fully
-// static program it stays as it is. X-macros keep name, type and fallback in one place: sys/real.def.
+// static program it stays as it is. Locks have no such fallback: theirs looks libc's function up at the first
+// call. X-macros keep name, type and fallback in one place: sys/real.def.
 #pragma once
 
 #include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

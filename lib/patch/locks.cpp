@@ -1,0 +1,130 @@
+// Mutexes, condition variables, read-write locks and semaphores of libc.
+//
+// On threads without fibers they are libc's own, and afterwards a fiber elsewhere may be waiting for what
+// they gave up.
+#include <errno.h>
+#include <threads.h>
+
+#include "patch/hook.hpp"
+#include "posix/locks.hpp"
+
+namespace posix = coir::posix;
+using coir::sys::real;
+using posix::limit;
+
+namespace {
+// A timed call whose time is no time fails only if it has to wait.
+template <class Try, class Wait>
+int timed(clockid_t clock, const timespec* t, Try attempt, Wait wait) noexcept {
+  if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return EINVAL;
+  if (limit::valid(*t)) return wait(limit(clock, *t));
+  const int r = attempt();
+  return r == EBUSY ? EINVAL : r;
+}
+}  // namespace
+
+COIR_HOOK int pthread_mutex_lock(pthread_mutex_t* m) noexcept {
+  return COIR_COOPERATIVE ? posix::mutex_lock(m, {}) : real.pthread_mutex_lock(m);
+}
+COIR_HOOK int pthread_mutex_trylock(pthread_mutex_t* m) noexcept {
+  return COIR_COOPERATIVE ? posix::mutex_trylock(m) : real.pthread_mutex_trylock(m);
+}
+COIR_HOOK int pthread_mutex_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* t) noexcept {
+  if (!COIR_COOPERATIVE) return real.pthread_mutex_clocklock(m, clock, t);
+  return timed(
+      clock, t, [m] { return posix::mutex_trylock(m); },
+      [m](const limit& until) { return posix::mutex_lock(m, until); });
+}
+COIR_HOOK int pthread_mutex_timedlock(pthread_mutex_t* m, const timespec* t) noexcept {
+  return COIR_COOPERATIVE ? pthread_mutex_clocklock(m, CLOCK_REALTIME, t)
+                          : real.pthread_mutex_timedlock(m, t);
+}
+COIR_HOOK int pthread_mutex_unlock(pthread_mutex_t* m) noexcept {
+  if (COIR_COOPERATIVE) return posix::mutex_unlock(m);
+  const int r = real.pthread_mutex_unlock(m);
+  posix::mutex_unlocked(m);
+  return r;
+}
+
+COIR_HOOK int pthread_cond_wait(pthread_cond_t* c, pthread_mutex_t* m) {
+  return COIR_COOPERATIVE ? posix::cond_wait(c, m, {}) : real.pthread_cond_wait(c, m);
+}
+COIR_HOOK int pthread_cond_clockwait(pthread_cond_t* c, pthread_mutex_t* m, clockid_t clock,
+                                     const timespec* t) {
+  if (!COIR_COOPERATIVE) return real.pthread_cond_clockwait(c, m, clock, t);
+  if (!limit::valid(*t) || (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)) return EINVAL;
+  return posix::cond_wait(c, m, limit(clock, *t));
+}
+COIR_HOOK int pthread_cond_timedwait(pthread_cond_t* c, pthread_mutex_t* m, const timespec* t) {
+  return COIR_COOPERATIVE ? pthread_cond_clockwait(c, m, posix::clock_of(c), t)
+                          : real.pthread_cond_timedwait(c, m, t);
+}
+COIR_HOOK int pthread_cond_signal(pthread_cond_t* c) noexcept {
+  return posix::cond_signal(c) ? 0 : real.pthread_cond_signal(c);
+}
+COIR_HOOK int pthread_cond_broadcast(pthread_cond_t* c) noexcept {
+  posix::cond_broadcast(c);
+  return real.pthread_cond_broadcast(c);
+}
+
+COIR_HOOK int pthread_rwlock_rdlock(pthread_rwlock_t* l) noexcept {
+  return COIR_COOPERATIVE ? posix::rwlock_lock(l, false, {}) : real.pthread_rwlock_rdlock(l);
+}
+COIR_HOOK int pthread_rwlock_wrlock(pthread_rwlock_t* l) noexcept {
+  return COIR_COOPERATIVE ? posix::rwlock_lock(l, true, {}) : real.pthread_rwlock_wrlock(l);
+}
+COIR_HOOK int pthread_rwlock_tryrdlock(pthread_rwlock_t* l) noexcept {
+  return COIR_COOPERATIVE ? posix::rwlock_trylock(l, false) : real.pthread_rwlock_tryrdlock(l);
+}
+COIR_HOOK int pthread_rwlock_trywrlock(pthread_rwlock_t* l) noexcept {
+  return COIR_COOPERATIVE ? posix::rwlock_trylock(l, true) : real.pthread_rwlock_trywrlock(l);
+}
+namespace {
+int rwlock_until(pthread_rwlock_t* l, bool write, clockid_t clock, const timespec* t) noexcept {
+  return timed(
+      clock, t, [=] { return posix::rwlock_trylock(l, write); },
+      [=](const limit& until) { return posix::rwlock_lock(l, write, until); });
+}
+}  // namespace
+COIR_HOOK int pthread_rwlock_timedrdlock(pthread_rwlock_t* l, const timespec* t) noexcept {
+  return COIR_COOPERATIVE ? rwlock_until(l, false, CLOCK_REALTIME, t) : real.pthread_rwlock_timedrdlock(l, t);
+}
+COIR_HOOK int pthread_rwlock_timedwrlock(pthread_rwlock_t* l, const timespec* t) noexcept {
+  return COIR_COOPERATIVE ? rwlock_until(l, true, CLOCK_REALTIME, t) : real.pthread_rwlock_timedwrlock(l, t);
+}
+COIR_HOOK int pthread_rwlock_clockrdlock(pthread_rwlock_t* l, clockid_t clock, const timespec* t) noexcept {
+  return COIR_COOPERATIVE ? rwlock_until(l, false, clock, t) : real.pthread_rwlock_clockrdlock(l, clock, t);
+}
+COIR_HOOK int pthread_rwlock_clockwrlock(pthread_rwlock_t* l, clockid_t clock, const timespec* t) noexcept {
+  return COIR_COOPERATIVE ? rwlock_until(l, true, clock, t) : real.pthread_rwlock_clockwrlock(l, clock, t);
+}
+COIR_HOOK int pthread_rwlock_unlock(pthread_rwlock_t* l) noexcept {
+  if (COIR_COOPERATIVE) return posix::rwlock_unlock(l);
+  const int r = real.pthread_rwlock_unlock(l);
+  posix::rwlock_unlocked(l);
+  return r;
+}
+
+COIR_HOOK int sem_wait(sem_t* s) {
+  return COIR_COOPERATIVE ? posix::sem_wait(s, {}) : real.sem_wait(s);
+}
+COIR_HOOK int sem_trywait(sem_t* s) noexcept {
+  return real.sem_trywait(s);
+}
+COIR_HOOK int sem_clockwait(sem_t* s, clockid_t clock, const timespec* t) {
+  if (!COIR_COOPERATIVE) return real.sem_clockwait(s, clock, t);
+  const int saved = errno;
+  const int r = timed(
+      clock, t, [s] { return real.sem_trywait(s) == 0 ? 0 : EBUSY; },
+      [s](const limit& until) { return posix::sem_wait(s, until) == 0 ? 0 : errno; });
+  errno = r == 0 ? saved : r;
+  return r == 0 ? 0 : -1;
+}
+COIR_HOOK int sem_timedwait(sem_t* s, const timespec* t) {
+  return COIR_COOPERATIVE ? sem_clockwait(s, CLOCK_REALTIME, t) : real.sem_timedwait(s, t);
+}
+COIR_HOOK int sem_post(sem_t* s) noexcept {
+  const int r = real.sem_post(s);
+  if (r == 0) posix::sem_posted(s);
+  return r;
+}

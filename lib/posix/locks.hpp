@@ -1,0 +1,55 @@
+// Twins of libc's locks for fibers: they work on libc's own objects, in its own layout, so that plain
+// threads, which go on using libc's code, and fibers exclude each other.
+//
+// The calls are not interrupted by cancellation or timeouts around them: their callers cannot take an error.
+// All of these are for threads with fibers; the ones marked (any) are for every thread.
+#pragma once
+
+#include <pthread.h>
+#include <semaphore.h>
+
+#include "posix/patience.hpp"
+
+namespace coir::posix {
+
+// --- mutexes: the result is 0 or an errno, as libc's ---
+int mutex_lock(pthread_mutex_t* m, const limit& until) noexcept;
+int mutex_trylock(pthread_mutex_t* m) noexcept;
+int mutex_unlock(pthread_mutex_t* m) noexcept;
+// (any) After libc unlocked `m`: lets a waiting fiber try.
+void mutex_unlocked(pthread_mutex_t* m) noexcept;
+
+// --- condition variables ---
+int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const limit& until) noexcept;
+// The clock that pthread_cond_timedwait's time is of.
+clockid_t clock_of(const pthread_cond_t* c) noexcept;
+// (any) Wakes a waiting fiber; false if none waits.
+bool cond_signal(pthread_cond_t* c) noexcept;
+// (any) Wakes all waiting fibers.
+void cond_broadcast(pthread_cond_t* c) noexcept;
+
+// --- read-write locks ---
+int rwlock_lock(pthread_rwlock_t* l, bool write, const limit& until) noexcept;
+int rwlock_trylock(pthread_rwlock_t* l, bool write) noexcept;
+int rwlock_unlock(pthread_rwlock_t* l) noexcept;
+// (any) After libc unlocked `l`.
+void rwlock_unlocked(pthread_rwlock_t* l) noexcept;
+
+// --- semaphores: 0, or -1 with errno ---
+int sem_wait(sem_t* s, const limit& until) noexcept;
+// (any) After a post.
+void sem_posted(sem_t* s) noexcept;
+
+// --- the rest ---
+int once(pthread_once_t* control, void (*initialise)());
+// (any) After libc ran an initialiser.
+void once_done(pthread_once_t* control) noexcept;
+// (any)
+int barrier_wait(pthread_barrier_t* b) noexcept;
+// Waits on a helper thread while `f()`, a call of libc's that waits, is made there.
+int join(pthread_t thread, void** result, clockid_t clock, const timespec* until) noexcept;
+// (any) Whether this futex(2) is one that coir makes (arguments as the system call's, without the fifth);
+// then it is made, and the kernel's answer is in `result`.
+bool futex(long* address, long op, long value, long third, long third_value, long& result) noexcept;
+
+}  // namespace coir::posix

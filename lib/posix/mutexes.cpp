@@ -1,0 +1,178 @@
+// pthread_mutex_t for fibers.
+//
+// The lock word follows libc's own protocol: 0 free, 1 held, 2 held and perhaps somebody waits. Who waits as
+// a fiber sets 2 and parks in the lot; who waits as a thread sets 2 and sleeps in the kernel. I1: an unlock
+// that takes a 2 away looks in both places. I2: among fibers the lock is handed over, so nobody overtakes and
+// none starves; one unlock in 32 lets everybody race for it, the threads in the kernel too. Robust,
+// priority-inheriting and priority-protecting mutexes belong to threads, in the kernel's view: they are
+// tried, and tried again.
+#include <errno.h>
+#include <linux/futex.h>
+
+#include "posix/locks.hpp"
+#include "sys/raw.hpp"
+#include "sys/real.hpp"
+#include "wait/lot.hpp"
+
+namespace coir::posix {
+namespace {
+
+using wait::lot;
+
+enum kind_bits : int { type = 3, robust = 16, inherits = 32, protects = 64, shared = 128 };
+constexpr int of_threads = robust | inherits | protects;
+
+std::atomic_ref<int> word(pthread_mutex_t* m) noexcept {
+  return std::atomic_ref<int>(m->__data.__lock);
+}
+std::atomic_ref<int> owner(pthread_mutex_t* m) noexcept {
+  return std::atomic_ref<int>(m->__data.__owner);
+}
+
+// After the lock word was taken.
+void own(pthread_mutex_t* m, std::uint32_t me) noexcept {
+  owner(m).store(static_cast<int>(me), std::memory_order_relaxed);
+  ++m->__data.__nusers;  // pthread_mutex_destroy looks at it
+}
+
+// Which futexes of the kernel the word is; asked before the unlock, after which `m` may be gone.
+int wake_operation(const pthread_mutex_t* m) noexcept {
+  return FUTEX_WAKE | ((m->__data.__kind & shared) != 0 ? 0 : FUTEX_PRIVATE_FLAG);
+}
+void wake_thread(pthread_mutex_t* m, int operation) noexcept {
+  sys::raw(SYS_futex, sys::word(&m->__data.__lock), operation, 1);
+}
+
+// Held by somebody whose unlock coir may not hear of.
+bool held_elsewhere(pthread_mutex_t* m, scheduler& s) noexcept {
+  const auto who = static_cast<std::uint32_t>(owner(m).load(std::memory_order_relaxed));
+  return (m->__data.__kind & shared) != 0 ||
+         (!is_fiber_tag(who) && who != static_cast<std::uint32_t>(s.thread_id()));
+}
+
+int lock_slow(pthread_mutex_t* m, std::uint32_t me, const limit& until) noexcept {
+  scheduler& s = *scheduler::existing();
+  recheck again;
+  for (;;) {
+    wait::lot_waiter w(s);
+    w.tag = me;
+    const base::nanoseconds deadline = until.deadline(s);
+    bool taken = false;
+    lot::park(m, w, "pthread_mutex", held_elsewhere(m, s) ? again.next(s, deadline) : deadline,
+              wait::mode::uninterruptible, [&] {
+                taken = word(m).exchange(2, std::memory_order_seq_cst) == 0;
+                return !taken;
+              });
+    if (w.given) return 0;
+    if (taken) break;
+    if (until.passed()) return ETIMEDOUT;
+  }
+  own(m, me);
+  return 0;
+}
+
+int lock_of_threads(pthread_mutex_t* m, const limit& until) noexcept {
+  scheduler& s = *scheduler::existing();
+  recheck again;
+  for (;;) {
+    const int r = sys::real.pthread_mutex_trylock(m);
+    if (r != EBUSY) return r;
+    if (until.passed()) return ETIMEDOUT;
+    wait::waiter w(s);
+    wait::park_until(w, "pthread_mutex", again.next(s, until.deadline(s)), wait::mode::uninterruptible);
+  }
+}
+
+// What a recursive or error-checking mutex says to its owner who wants it again; -1: it is not the owner.
+int again(pthread_mutex_t* m, std::uint32_t me, bool trying) noexcept {
+  const int t = m->__data.__kind & type;
+  if (static_cast<std::uint32_t>(owner(m).load(std::memory_order_relaxed)) != me) return -1;
+  if (t == PTHREAD_MUTEX_RECURSIVE_NP) {
+    if (m->__data.__count == ~0U) return EAGAIN;
+    ++m->__data.__count;
+    return 0;
+  }
+  return trying ? EBUSY : t == PTHREAD_MUTEX_ERRORCHECK_NP ? EDEADLK : -1;
+}
+
+void release(pthread_mutex_t* m) noexcept {
+  static thread_local unsigned turn = 0;
+  const int operation = wake_operation(m);
+  const auto let_go = [m] {
+    owner(m).store(0, std::memory_order_relaxed);
+    --m->__data.__nusers;
+    return word(m).exchange(0, std::memory_order_seq_cst);
+  };
+  // acquire is not needed: the word is only a hint here, and let_go decides
+  if (word(m).load(std::memory_order_relaxed) == 2 && ++turn % 32 != 0) {
+    lot::hand_over(
+        m,
+        [m](wait::lot_waiter& next) {
+          owner(m).store(static_cast<int>(next.tag), std::memory_order_relaxed);
+          next.given = true;
+        },
+        [&] {
+          if (let_go() == 2) wake_thread(m, operation);
+        });
+    return;
+  }
+  if (let_go() != 2) return;
+  lot::wake(m, 1);
+  wake_thread(m, operation);
+}
+
+}  // namespace
+
+int mutex_lock(pthread_mutex_t* m, const limit& until) noexcept {
+  const int kind = m->__data.__kind;
+  if (__builtin_expect((kind & of_threads) != 0, 0)) return lock_of_threads(m, until);
+  const std::uint32_t me = owner_tag(*scheduler::existing());
+  if ((kind & type) != 0)
+    if (const int r = again(m, me, false); r >= 0) return r;
+  int expected = 0;
+  if (__builtin_expect(!word(m).compare_exchange_strong(expected, 1, std::memory_order_acquire), 0)) {
+    if (const int r = lock_slow(m, me, until); r != 0) return r;
+  } else {
+    own(m, me);
+  }
+  if ((kind & type) == PTHREAD_MUTEX_RECURSIVE_NP) m->__data.__count = 1;
+  return 0;
+}
+
+int mutex_trylock(pthread_mutex_t* m) noexcept {
+  const int kind = m->__data.__kind;
+  if (__builtin_expect((kind & of_threads) != 0, 0)) return sys::real.pthread_mutex_trylock(m);
+  const std::uint32_t me = owner_tag(*scheduler::existing());
+  if ((kind & type) == PTHREAD_MUTEX_RECURSIVE_NP)
+    if (const int r = again(m, me, true); r >= 0) return r;
+  int expected = 0;
+  if (!word(m).compare_exchange_strong(expected, 1, std::memory_order_acquire)) return EBUSY;
+  own(m, me);
+  if ((kind & type) == PTHREAD_MUTEX_RECURSIVE_NP) m->__data.__count = 1;
+  return 0;
+}
+
+int mutex_unlock(pthread_mutex_t* m) noexcept {
+  const int kind = m->__data.__kind;
+  if (__builtin_expect((kind & of_threads) != 0, 0)) return sys::real.pthread_mutex_unlock(m);
+  const int t = kind & type;
+  if (t == PTHREAD_MUTEX_RECURSIVE_NP || t == PTHREAD_MUTEX_ERRORCHECK_NP) {
+    const auto who = static_cast<std::uint32_t>(owner(m).load(std::memory_order_relaxed));
+    if (who != owner_tag(*scheduler::existing())) return EPERM;
+    if (t == PTHREAD_MUTEX_RECURSIVE_NP && --m->__data.__count != 0) return 0;
+  }
+  // Nobody waits: the usual case.
+  owner(m).store(0, std::memory_order_relaxed);
+  --m->__data.__nusers;
+  int expected = 1;
+  if (__builtin_expect(word(m).compare_exchange_strong(expected, 0, std::memory_order_seq_cst), 1)) return 0;
+  ++m->__data.__nusers;
+  release(m);
+  return 0;
+}
+
+void mutex_unlocked(pthread_mutex_t* m) noexcept {
+  if (lot::anyone()) lot::wake(m, 1);
+}
+
+}  // namespace coir::posix

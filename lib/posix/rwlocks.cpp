@@ -1,0 +1,94 @@
+// pthread_rwlock_t and sem_t for fibers: libc's own try calls, and the lot in between.
+#include <errno.h>
+
+#include "posix/locks.hpp"
+#include "sys/real.hpp"
+#include "wait/lot.hpp"
+
+namespace coir::posix {
+namespace {
+
+using wait::lot;
+
+std::atomic_ref<int> writer(pthread_rwlock_t* l) noexcept {
+  return std::atomic_ref<int>(l->__data.__cur_writer);
+}
+
+bool written_by(pthread_rwlock_t* l, std::uint32_t who) noexcept {
+  return static_cast<std::uint32_t>(writer(l).load(std::memory_order_relaxed)) == who;
+}
+
+// Tries until it does not say `busy`, parking in between. `elsewhere`: other processes change it too.
+template <class Try>
+int try_and_park(const void* key, const char* name, const limit& until, bool elsewhere,
+                 Try attempt) noexcept {
+  scheduler& s = *scheduler::existing();
+  recheck again;
+  for (;;) {
+    int r = EBUSY;
+    wait::lot_waiter w(s);
+    const base::nanoseconds deadline = until.deadline(s);
+    lot::park(key, w, name, elsewhere ? again.next(s, deadline) : deadline, wait::mode::uninterruptible, [&] {
+      r = attempt();
+      return r == EBUSY;
+    });
+    if (r != EBUSY) return r;
+    if (until.passed()) return attempt() == 0 ? 0 : ETIMEDOUT;
+  }
+}
+
+// The layout of sem_t in glibc since 2.21: the value, how many threads wait, and whether other processes use
+// it.
+struct semaphore_words {
+  unsigned value;
+  unsigned waiters;
+  int shared;
+};
+
+}  // namespace
+
+int rwlock_trylock(pthread_rwlock_t* l, bool write) noexcept {
+  if (!write) return sys::real.pthread_rwlock_tryrdlock(l);
+  const int r = sys::real.pthread_rwlock_trywrlock(l);
+  if (r == 0) writer(l).store(static_cast<int>(owner_tag(*scheduler::existing())), std::memory_order_relaxed);
+  return r;
+}
+
+int rwlock_lock(pthread_rwlock_t* l, bool write, const limit& until) noexcept {
+  if (written_by(l, owner_tag(*scheduler::existing()))) return EDEADLK;
+  if (const int r = rwlock_trylock(l, write); r != EBUSY) return r;
+  return try_and_park(l, "pthread_rwlock", until, l->__data.__shared != 0,
+                      [&] { return rwlock_trylock(l, write); });
+}
+
+int rwlock_unlock(pthread_rwlock_t* l) noexcept {
+  scheduler& s = *scheduler::existing();
+  // libc tells a writer's unlock from a reader's by the thread's number.
+  if (written_by(l, owner_tag(s))) writer(l).store(s.thread_id(), std::memory_order_relaxed);
+  const int r = sys::real.pthread_rwlock_unlock(l);
+  rwlock_unlocked(l);
+  return r;
+}
+
+void rwlock_unlocked(pthread_rwlock_t* l) noexcept {
+  if (lot::anyone()) lot::wake(l, lot::all);
+}
+
+int sem_wait(sem_t* s, const limit& until) noexcept {
+  const auto attempt = [s] { return sys::real.sem_trywait(s) == 0 ? 0 : errno == EAGAIN ? EBUSY : errno; };
+  const int saved = errno;
+  int r = attempt();
+  if (r == EBUSY) {
+    semaphore_words now;
+    __builtin_memcpy(&now, s, sizeof now);
+    r = try_and_park(s, "sem_wait", until, now.shared != 0, attempt);
+  }
+  errno = r == 0 ? saved : r;
+  return r == 0 ? 0 : -1;
+}
+
+void sem_posted(sem_t* s) noexcept {
+  if (lot::anyone()) lot::wake(s, 1);
+}
+
+}  // namespace coir::posix

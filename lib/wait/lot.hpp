@@ -1,0 +1,100 @@
+// Where fibers wait for what has an address and no room for a queue: libc's locks, condition variables,
+// semaphores.
+//
+// A hash table of queues, keyed by address ("parking lot": WTF::ParkingLot, the kernel's futex table).
+// Protocol against lost wake-ups, for a word that anybody changes by atomic operations:
+//   waiter: 1. enqueue (counts itself in `parked`)   2. change or read the word   3. park unless it is free
+//   waker:  1. change the word                       2. read `parked`             3. if not zero: look in the
+//   lot
+// Both first steps are full barriers on the waiter's side (enqueue) and the waker's (an atomic
+// read-modify-write), so at least one of them sees the other.
+// I1: a waiter is in its bucket from `enter` until it leaves or is claimed, under the bucket's lock.
+#pragma once
+
+#include "wait/waiter.hpp"
+
+namespace coir::wait {
+
+struct lot_waiter : queued_waiter {
+  using queued_waiter::queued_waiter;
+  const void* key = nullptr;
+  std::uint32_t tag = 0;  // for the owner's use: who it is, what it wants
+  bool given = false;     // the waker has done for it what it waited for
+};
+
+class lot {
+ public:
+  // Whether anybody waits for anything, as far as the caller's last atomic operation can tell.
+  static bool anyone() noexcept { return parked_.load(std::memory_order_seq_cst) != 0; }
+
+  // Puts a waiter where wakers of `key` find it. Followed by `wait` or `leave`.
+  static void enter(const void* key, lot_waiter& w) noexcept;
+  // Takes it out again. False: somebody has claimed it meanwhile, so `wait` is still to be called.
+  static bool leave(lot_waiter& w) noexcept;
+  // Waits until a waker takes this waiter, the deadline, or an interruption (mode).
+  static outcome wait(lot_waiter& w, const char* reason, base::nanoseconds deadline, mode m) noexcept;
+
+  // The three in one. `still()` is asked in between; if it says no, nothing is waited for, and the outcome is
+  // `none`.
+  template <class Still>
+  static outcome park(const void* key, lot_waiter& w, const char* reason, base::nanoseconds deadline, mode m,
+                      Still still) noexcept {
+    enter(key, w);
+    if (still()) return wait(w, reason, deadline, m);
+    if (leave(w)) return outcome::none;
+    wait(w, reason, base::never, mode::uninterruptible);  // returns at once
+    if (!w.given) wake(key, 1);                           // the wake-up was for somebody who needs it
+    return outcome::none;
+  }
+
+  // Takes out, claims and wakes up to `most` waiters of `key`, the longest waiting first. Returns how many.
+  static unsigned wake(const void* key, unsigned most) noexcept;
+  static constexpr unsigned all = ~0U;
+
+  // For hand-overs: with the bucket locked calls `give(w)` with the first waiter of `key`, claimed and out of
+  // the lot, and wakes it; or calls `none()` if there is no waiter. Returns whether there was one.
+  template <class Give, class None>
+  static bool hand_over(const void* key, Give give, None none) noexcept {
+    detail::wait_list& b = bucket(key);
+    b.lock.lock();
+    lot_waiter* w = claim_first_locked(b, key);
+    if (w != nullptr)
+      give(*w);
+    else
+      none();
+    b.lock.unlock();
+    if (w != nullptr) w->wake();
+    return w != nullptr;
+  }
+
+  // For barriers: with the bucket locked asks `arrive()`. True: takes out, claims and wakes all waiters of
+  // `key`, and returns true. False: puts `w` among them, to be waited for.
+  template <class Arrive>
+  static bool gather(const void* key, lot_waiter& w, Arrive arrive) noexcept {
+    detail::wait_list& b = bucket(key);
+    b.lock.lock();
+    const bool last = arrive();
+    if (last) {
+      wake_locked(b, key, all);
+    } else {
+      w.key = key;
+      enqueue_locked(b, w);
+      parked_.fetch_add(1, std::memory_order_relaxed);  // the bucket's lock orders it
+    }
+    b.lock.unlock();
+    return last;
+  }
+
+  // In the child of a fork: nobody waits.
+  static void forget_in_child() noexcept;
+
+ private:
+  static detail::wait_list& bucket(const void* key) noexcept;
+  static void remove_locked(detail::wait_list& b, lot_waiter& w) noexcept;
+  static lot_waiter* claim_first_locked(detail::wait_list& b, const void* key) noexcept;
+  static unsigned wake_locked(detail::wait_list& b, const void* key, unsigned most) noexcept;
+
+  static std::atomic<std::uint32_t> parked_;
+};
+
+}  // namespace coir::wait
