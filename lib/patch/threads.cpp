@@ -23,6 +23,16 @@ COIR_HOOK int pthread_once(pthread_once_t* control, void (*initialise)(void)) {
   posix::once_done(control);
   return r;
 }
+// The C++ library's, for function-local statics.
+COIR_HOOK int __cxa_guard_acquire(long long* guard) {
+  return posix::guard_acquire(reinterpret_cast<int*>(guard)) ? 1 : 0;
+}
+COIR_HOOK void __cxa_guard_release(long long* guard) noexcept {
+  posix::guard_release(reinterpret_cast<int*>(guard));
+}
+COIR_HOOK void __cxa_guard_abort(long long* guard) noexcept {
+  posix::guard_abort(reinterpret_cast<int*>(guard));
+}
 COIR_HOOK int pthread_barrier_wait(pthread_barrier_t* b) noexcept {
   return posix::barrier_wait(b);
 }

@@ -46,6 +46,11 @@ int once(pthread_once_t* control, void (*initialise)());
 void once_done(pthread_once_t* control) noexcept;
 // (any)
 int barrier_wait(pthread_barrier_t* b) noexcept;
+// (any) Whether the caller is to make the static of `guard`, and then to call one of the others. Throws what the
+// C++ library throws for recursion.
+bool guard_acquire(int* guard);
+void guard_release(int* guard) noexcept;
+void guard_abort(int* guard) noexcept;
 // Waits on a helper thread while `f()`, a call of libc's that waits, is made there.
 int join(pthread_t thread, void** result, clockid_t clock, const timespec* until) noexcept;
 // (any) Whether this futex(2) is one that coir makes (arguments as the system call's, without the fifth);
