@@ -46,8 +46,8 @@ int once(pthread_once_t* control, void (*initialise)());
 void once_done(pthread_once_t* control) noexcept;
 // (any)
 int barrier_wait(pthread_barrier_t* b) noexcept;
-// (any) Whether the caller is to make the static of `guard`, and then to call one of the others. Throws what the
-// C++ library throws for recursion.
+// (any) Whether the caller is to make the static of `guard`, and then to call one of the others. Throws what
+// the C++ library throws for recursion.
 bool guard_acquire(int* guard);
 void guard_release(int* guard) noexcept;
 void guard_abort(int* guard) noexcept;
