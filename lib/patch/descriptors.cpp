@@ -7,6 +7,7 @@
 
 #include "patch/hook.hpp"
 #include "posix/close.hpp"
+#include "posix/filelocks.hpp"
 
 namespace posix = coir::posix;
 using coir::sys::real;
@@ -47,6 +48,8 @@ COIR_HOOK int fcntl(int fd, int command, ...) {
   va_start(rest, command);
   const long argument = va_arg(rest, long);
   va_end(rest);
+  if (COIR_COOPERATIVE && (command == F_SETLKW || command == F_OFD_SETLKW))
+    return posix::lock_record(fd, command, reinterpret_cast<struct flock*>(argument));
   return noted(real.fcntl(fd, command, argument), command == F_SETFL);
 }
 COIR_HOOK int fcntl64(int fd, int command, ...) {
@@ -54,7 +57,7 @@ COIR_HOOK int fcntl64(int fd, int command, ...) {
   va_start(rest, command);
   const long argument = va_arg(rest, long);
   va_end(rest);
-  return noted(real.fcntl(fd, command, argument), command == F_SETFL);
+  return fcntl(fd, command, argument);
 }
 COIR_HOOK int ioctl(int fd, unsigned long request, ...) noexcept {
   va_list rest;

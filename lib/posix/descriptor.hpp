@@ -49,6 +49,8 @@ bool known_drained(call& c) noexcept;
 
 // A read returned `got` of `wanted` bytes: if that was all there was, the next one need not try.
 inline void note_read(call& c, long got, std::size_t wanted) noexcept {
+  constexpr long much = 8192;
+  c.state->bulk = got >= much;
   if (c.state->kind != fd_kind::tcp) return;
   c.state->drained = static_cast<std::size_t>(got) < wanted && got > 0 && !c.state->hung;
 }

@@ -5,7 +5,11 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <new>
+
+#include "posix/elsewhere.hpp"
 #include "sys/raw.hpp"
+#include "wait/interrupt.hpp"
 
 namespace coir::posix {
 namespace {
@@ -45,7 +49,10 @@ void finish(offloaded* job) noexcept {
     --pool.endless;
     pool.lock.unlock();
   }
-  if (who->claim(wait::outcome::notified)) who->wake();
+  if (job->finished != nullptr)
+    job->finished(job);
+  else if (who->claim(wait::outcome::notified))
+    who->wake();
 }
 
 void* help(void*) noexcept {
@@ -96,9 +103,7 @@ bool start_helper() noexcept {
 
 }  // namespace
 
-long offload(scheduler& s, const char* name, offloaded& job, bool endless) noexcept {
-  wait::waiter w(s);
-  job.who = &w;
+bool send_off(offloaded& job, bool endless) noexcept {
   pool.lock.lock();
   const bool more = pool.idle <= pool.queued && (endless || pool.helpers < most_helpers + pool.endless);
   if (more) ++pool.helpers;
@@ -107,7 +112,7 @@ long offload(scheduler& s, const char* name, offloaded& job, bool endless) noexc
     pool.lock.lock();
     const bool none = --pool.helpers == 0;
     pool.lock.unlock();
-    if (none) return job.run(&job);
+    if (none) return false;
   }
   job.endless = endless;
   pool.lock.lock();
@@ -119,8 +124,77 @@ long offload(scheduler& s, const char* name, offloaded& job, bool endless) noexc
   pool.work.fetch_add(1, std::memory_order_release);
   pool.lock.unlock();
   sys::raw(SYS_futex, sys::word(&pool.work), FUTEX_WAKE_PRIVATE, 1);
+  return true;
+}
+
+long offload(scheduler& s, const char* name, offloaded& job, bool endless) noexcept {
+  wait::waiter w(s);
+  job.who = &w;
+  if (!send_off(job, endless)) return job.run(&job);
   wait::park(w, name, wait::mode::uninterruptible);
   return job.result;
+}
+
+namespace {
+
+// What a helper and the fiber that may leave have in common; whoever comes last frees it.
+struct appointment : offloaded {
+  abandonable* job;
+  detail::spin_lock lock;
+  wait::waiter* waiting = nullptr;  // null: it has left
+  bool done = false;
+};
+
+void keep(offloaded* self) noexcept {
+  auto* a = static_cast<appointment*>(self);
+  a->lock.lock();
+  a->done = true;
+  wait::waiter* w = a->waiting;
+  const bool wakes = w != nullptr && w->claim(wait::outcome::notified);
+  // Under the lock: who was interrupted asks for `done` with it held, and stays if it finds it.
+  if (wakes) w->wake();
+  const bool left = w == nullptr;
+  a->lock.unlock();
+  if (!left) return;
+  a->job->undo();
+  delete a->job;
+  delete a;
+}
+
+}  // namespace
+
+int attend(const char* name, abandonable* job, bool endless) noexcept {
+  scheduler& s = *scheduler::existing();
+  if (const int error = wait::interrupt_errno(*s.current())) {
+    delete job;
+    return error;
+  }
+  auto* a = new (std::nothrow) appointment;
+  if (a == nullptr) {
+    delete job;
+    return ENOMEM;
+  }
+  wait::waiter w(s);
+  a->job = job;
+  a->waiting = &w;
+  a->run = [](offloaded* self) noexcept -> long {
+    static_cast<appointment*>(self)->job->work();
+    return 0;
+  };
+  a->finished = keep;
+  if (!send_off(*a, endless)) {
+    job->work();
+    delete a;
+    return 0;
+  }
+  const wait::outcome o = wait::park(w, name);
+  a->lock.lock();
+  const bool done = a->done;
+  if (!done) a->waiting = nullptr;
+  a->lock.unlock();
+  if (!done) return o == wait::outcome::signalled ? EINTR : wait::interrupt_errno(*s.current());
+  delete a;
+  return 0;
 }
 
 }  // namespace coir::posix

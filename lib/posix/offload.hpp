@@ -12,6 +12,8 @@ struct offloaded {
   long (*run)(offloaded* self) noexcept = nullptr;
   offloaded* next = nullptr;
   wait::waiter* who = nullptr;
+  // On the helper, instead of waking `who`; may free the job.
+  void (*finished)(offloaded* self) noexcept = nullptr;
   bool endless = false;
   long result = 0;
 };
@@ -20,6 +22,9 @@ struct offloaded {
 // `endless`: it may wait for what other such calls are to bring about, so a helper is started if none is
 // idle, whatever their number.
 long offload(scheduler& s, const char* name, offloaded& job, bool endless = false) noexcept;
+
+// The same without waiting: job.finished tells of the end. False if no thread can be had: nothing happens.
+bool send_off(offloaded& job, bool endless) noexcept;
 
 // Runs `f()`, which returns a kernel answer (a result or -errno).
 template <class F>

@@ -4,7 +4,8 @@
 // MSG_WAITALL and SO_RCVLOWAT ask for more than one byte: then receives are repeated until there is enough.
 //
 // A read that came back short has drained a TCP stream; the next one parks without trying (D14). With
-// io_uring the park is the recv itself.
+// io_uring the park is the recv itself, unless the last one brought much: a completed recv has copied its
+// data for all that were ready, and by the time each fiber gets to it, it has left the cache again.
 #include <errno.h>
 #include <poll.h>
 #include <sys/uio.h>
@@ -61,7 +62,7 @@ long receive(call& c, int flags, std::size_t wanted, patience& p, TryNow try_now
       p.asked = true;
       c.ends_by_signal = p.deadline != base::never;
     }
-    if (completes_io(c) && !p.has_some) {
+    if (completes_io(c) && !p.has_some && !c.state->bulk) {
       wait::waiting_operation op;
       op.fd = c.fd;
       op.state = c.state;

@@ -31,6 +31,7 @@ struct fd_state {
   std::uint32_t registered = 0;  // epoll: the events it is registered for
   bool drained = false;          // the last read emptied it and no event came since
   bool hung = false;             // saw a hang-up, error or urgent data: infer nothing
+  bool bulk = false;             // the last read brought much at once
   fd_kind kind = fd_kind::unknown;
   bool nonblocking = false;               // valid while flags_epoch is the process-wide one
   std::uint32_t flags_epoch = 0;          // 0: never asked

@@ -143,6 +143,56 @@ int raw_shutdown(int fd, int how) {
   return answer<int>(raw(SYS_shutdown, fd, how));
 }
 
+int raw_flock(int fd, int operation) {
+  return answer<int>(raw(SYS_flock, fd, operation));
+}
+int raw_fsync(int fd) {
+  return answer<int>(raw(SYS_fsync, fd));
+}
+int raw_fdatasync(int fd) {
+  return answer<int>(raw(SYS_fdatasync, fd));
+}
+pid_t raw_wait4(pid_t pid, int* status, int options, rusage* usage) {
+  return answer<pid_t>(raw(SYS_wait4, pid, word(status), options, word(usage)));
+}
+pid_t raw_wait(int* status) {
+  return raw_wait4(-1, status, 0, nullptr);
+}
+pid_t raw_waitpid(pid_t pid, int* status, int options) {
+  return raw_wait4(pid, status, options, nullptr);
+}
+pid_t raw_wait3(int* status, int options, rusage* usage) {
+  return raw_wait4(-1, status, options, usage);
+}
+int raw_waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
+  return answer<int>(raw(SYS_waitid, type, id, word(info), options, 0));
+}
+ssize_t raw_msgrcv(int queue, void* message, size_t size, long type, int flags) {
+  return answer<ssize_t>(raw(SYS_msgrcv, queue, word(message), static_cast<long>(size), type, flags));
+}
+int raw_msgsnd(int queue, const void* message, size_t size, int flags) {
+  return answer<int>(raw(SYS_msgsnd, queue, word(message), static_cast<long>(size), flags));
+}
+int raw_semtimedop(int set, sembuf* operations, size_t count, const timespec* t) {
+  return answer<int>(raw(SYS_semtimedop, set, word(operations), static_cast<long>(count), word(t)));
+}
+int raw_semop(int set, sembuf* operations, size_t count) {
+  return raw_semtimedop(set, operations, count, nullptr);
+}
+ssize_t raw_mq_timedreceive(mqd_t queue, char* message, size_t size, unsigned* priority, const timespec* t) {
+  return answer<ssize_t>(
+      raw(SYS_mq_timedreceive, queue, word(message), static_cast<long>(size), word(priority), word(t)));
+}
+ssize_t raw_mq_receive(mqd_t queue, char* message, size_t size, unsigned* priority) {
+  return raw_mq_timedreceive(queue, message, size, priority, nullptr);
+}
+int raw_mq_timedsend(mqd_t queue, const char* message, size_t size, unsigned priority, const timespec* t) {
+  return answer<int>(raw(SYS_mq_timedsend, queue, word(message), static_cast<long>(size), priority, word(t)));
+}
+int raw_mq_send(mqd_t queue, const char* message, size_t size, unsigned priority) {
+  return raw_mq_timedsend(queue, message, size, priority, nullptr);
+}
+
 int raw_ppoll(pollfd* f, nfds_t n, const timespec* t, const sigset_t* mask) {
   timespec copy;  // the kernel writes the time left; libc's ppoll does not
   if (t != nullptr) copy = *t;

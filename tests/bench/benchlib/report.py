@@ -4,6 +4,8 @@ from . import echo, micro, tables, targets
 from .contenders import COIR, LABELS
 from .stats import median, ratio, spread
 
+TRIED = ("What was tried for them, with figures: [many cold fibers](adr/0003-many-cold-fibers.md), "
+         "[the echo server](adr/0004-echo.md).")
 BUSY_LOAD = 0.5  # what the minute before an honest run may have had
 
 
@@ -74,6 +76,7 @@ def losses(results):
     behind = [*_micro_losses(results), *_memory_losses(results), *_echo_losses(results)]
     listed = lambda items, none: "\n".join(f"- {item}" for item in items) or none  # noqa: E731
     return (f"## Where coir loses\n\nTargets missed:\n\n{listed(missed, '- None in this run.')}\n\n"
+            f"{TRIED}\n\n"
             "Behind others; in brackets coir's figure over theirs. Micro and memory compare the reactor that did worse.\n\n"
             f"{listed(behind, '- Nowhere in this run.')}")
 

@@ -1,0 +1,82 @@
+// Locks on files, what goes to the disk, message queues and System V semaphores.
+#include <mqueue.h>
+#include <sys/file.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "patch/hook.hpp"
+#include "posix/elsewhere.hpp"
+#include "posix/filelocks.hpp"
+
+namespace posix = coir::posix;
+using coir::sys::real;
+
+COIR_HOOK int flock(int fd, int operation) noexcept {
+  return COIR_COOPERATIVE ? posix::flock(fd, operation) : real.flock(fd, operation);
+}
+COIR_HOOK int lockf(int fd, int command, off_t size) {
+  return COIR_COOPERATIVE && command == F_LOCK ? posix::lockf(fd, command, size)
+                                               : real.lockf(fd, command, size);
+}
+COIR_HOOK int lockf64(int fd, int command, off64_t size) {
+  return lockf(fd, command, size);
+}
+COIR_HOOK int fsync(int fd) {
+  return COIR_COOPERATIVE ? posix::elsewhere("fsync", [fd] { return real.fsync(fd); }) : real.fsync(fd);
+}
+COIR_HOOK int fdatasync(int fd) {
+  return COIR_COOPERATIVE ? posix::elsewhere("fdatasync", [fd] { return real.fdatasync(fd); })
+                          : real.fdatasync(fd);
+}
+COIR_HOOK int tcdrain(int fd) {
+  return COIR_COOPERATIVE ? posix::elsewhere(
+                                "tcdrain", [fd] { return real.tcdrain(fd); }, true)
+                          : real.tcdrain(fd);
+}
+
+COIR_HOOK ssize_t mq_timedreceive(mqd_t q, char* m, size_t n, unsigned* priority, const timespec* t) {
+  return COIR_COOPERATIVE
+             ? posix::elsewhere(
+                   "mq_receive", [=] { return real.mq_timedreceive(q, m, n, priority, t); }, true)
+             : real.mq_timedreceive(q, m, n, priority, t);
+}
+COIR_HOOK ssize_t mq_receive(mqd_t q, char* m, size_t n, unsigned* priority) {
+  return COIR_COOPERATIVE ? posix::elsewhere(
+                                "mq_receive", [=] { return real.mq_receive(q, m, n, priority); }, true)
+                          : real.mq_receive(q, m, n, priority);
+}
+COIR_HOOK int mq_timedsend(mqd_t q, const char* m, size_t n, unsigned priority, const timespec* t) {
+  return COIR_COOPERATIVE ? posix::elsewhere(
+                                "mq_send", [=] { return real.mq_timedsend(q, m, n, priority, t); }, true)
+                          : real.mq_timedsend(q, m, n, priority, t);
+}
+COIR_HOOK int mq_send(mqd_t q, const char* m, size_t n, unsigned priority) {
+  return COIR_COOPERATIVE ? posix::elsewhere(
+                                "mq_send", [=] { return real.mq_send(q, m, n, priority); }, true)
+                          : real.mq_send(q, m, n, priority);
+}
+COIR_HOOK ssize_t msgrcv(int q, void* m, size_t n, long type, int flags) {
+  return COIR_COOPERATIVE && (flags & IPC_NOWAIT) == 0
+             ? posix::elsewhere(
+                   "msgrcv", [=] { return real.msgrcv(q, m, n, type, flags); }, true)
+             : real.msgrcv(q, m, n, type, flags);
+}
+COIR_HOOK int msgsnd(int q, const void* m, size_t n, int flags) {
+  return COIR_COOPERATIVE && (flags & IPC_NOWAIT) == 0
+             ? posix::elsewhere(
+                   "msgsnd", [=] { return real.msgsnd(q, m, n, flags); }, true)
+             : real.msgsnd(q, m, n, flags);
+}
+COIR_HOOK int semop(int set, sembuf* operations, size_t count) noexcept {
+  return COIR_COOPERATIVE ? posix::elsewhere(
+                                "semop", [=] { return real.semop(set, operations, count); }, true)
+                          : real.semop(set, operations, count);
+}
+COIR_HOOK int semtimedop(int set, sembuf* operations, size_t count, const timespec* t) noexcept {
+  return COIR_COOPERATIVE
+             ? posix::elsewhere(
+                   "semtimedop", [=] { return real.semtimedop(set, operations, count, t); }, true)
+             : real.semtimedop(set, operations, count, t);
+}

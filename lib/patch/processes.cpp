@@ -1,0 +1,64 @@
+// Child processes, and signals that are waited for.
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "patch/hook.hpp"
+#include "posix/close.hpp"
+#include "posix/elsewhere.hpp"
+#include "posix/filelocks.hpp"
+#include "posix/processes.hpp"
+
+namespace posix = coir::posix;
+using coir::sys::real;
+
+COIR_HOOK pid_t waitpid(pid_t pid, int* status, int options) {
+  return COIR_COOPERATIVE ? posix::wait4(pid, status, options, nullptr) : real.waitpid(pid, status, options);
+}
+COIR_HOOK pid_t wait(int* status) {
+  return COIR_COOPERATIVE ? posix::wait4(-1, status, 0, nullptr) : real.wait(status);
+}
+COIR_HOOK pid_t wait3(int* status, int options, rusage* usage) noexcept {
+  return COIR_COOPERATIVE ? posix::wait4(-1, status, options, usage) : real.wait3(status, options, usage);
+}
+COIR_HOOK pid_t wait4(pid_t pid, int* status, int options, rusage* usage) noexcept {
+  return COIR_COOPERATIVE ? posix::wait4(pid, status, options, usage)
+                          : real.wait4(pid, status, options, usage);
+}
+COIR_HOOK int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
+  return COIR_COOPERATIVE ? posix::waitid(type, id, info, options) : real.waitid(type, id, info, options);
+}
+COIR_HOOK int system(const char* command) {
+  return COIR_COOPERATIVE ? posix::system(command) : real.system(command);
+}
+// Waits for the command on a helper thread; what is still to be written to it is written there.
+COIR_HOOK int pclose(FILE* f) {
+  if (f != nullptr) {
+    const int fd = fileno_unlocked(f);
+    if (fd >= 0) posix::forget(fd);
+  }
+  return COIR_COOPERATIVE ? posix::elsewhere(
+                                "pclose", [f] { return real.pclose(f); }, true)
+                          : real.pclose(f);
+}
+
+COIR_HOOK int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* t) {
+  return COIR_COOPERATIVE
+             ? static_cast<int>(posix::answer(posix::wait_for_signal(set, info, t, "sigtimedwait")))
+             : real.sigtimedwait(set, info, t);
+}
+COIR_HOOK int sigwaitinfo(const sigset_t* set, siginfo_t* info) {
+  return COIR_COOPERATIVE
+             ? static_cast<int>(posix::answer(posix::wait_for_signal(set, info, nullptr, "sigwaitinfo")))
+             : real.sigwaitinfo(set, info);
+}
+COIR_HOOK int sigwait(const sigset_t* set, int* number) {
+  if (!COIR_COOPERATIVE) return real.sigwait(set, number);
+  long r;
+  do r = posix::wait_for_signal(set, nullptr, nullptr, "sigwait");
+  while (r == -EINTR);
+  if (r < 0) return static_cast<int>(-r);
+  *number = static_cast<int>(r);
+  return 0;
+}

@@ -1,0 +1,47 @@
+// Calls that are made on a helper thread as they are, with what libc leaves in thread-local places brought
+// back.
+#pragma once
+
+#include <errno.h>
+#include <netdb.h>
+
+#include "posix/offload.hpp"
+
+namespace coir::posix {
+
+// The result of `f()`, made on a helper; errno and h_errno as it left them there.
+template <class F>
+auto elsewhere(const char* name, F f, bool endless = false) noexcept {
+  int error = errno, host_error = h_errno;
+  decltype(f()) result{};
+  offload_call(
+      *scheduler::existing(), name,
+      [&]() -> long {
+        errno = error;
+        h_errno = host_error;
+        result = f();
+        error = errno;
+        host_error = h_errno;
+        return 0;
+      },
+      endless);
+  errno = error;
+  h_errno = host_error;
+  return result;
+}
+
+// A call that may be given up: it goes on at the helper without whom it was for. Made with `new`; deletes
+// itself.
+struct abandonable : offloaded {
+  virtual ~abandonable() = default;
+  // On the helper.
+  virtual void work() noexcept = 0;
+  // On the helper, if it was given up meanwhile: undoes what `work` has done.
+  virtual void undo() noexcept {}
+};
+
+// 0 when `job` is done: the caller takes its results and deletes it. Else the errno of the interruption, and
+// the job is nobody's any more.
+int attend(const char* name, abandonable* job, bool endless) noexcept;
+
+}  // namespace coir::posix

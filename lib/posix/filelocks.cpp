@@ -1,0 +1,81 @@
+// Nothing tells when a lock on a file is given up, so it is tried again, after 1 ms, 2 ms … 16 ms.
+#include "posix/filelocks.hpp"
+
+#include <errno.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "posix/close.hpp"
+#include "posix/patience.hpp"
+#include "sys/raw.hpp"
+#include "wait/interrupt.hpp"
+
+namespace coir::posix {
+namespace {
+
+template <class Try, class Busy>
+long try_again(const char* name, Try attempt, Busy busy) noexcept {
+  scheduler& s = *scheduler::existing();
+  recheck again;
+  for (;;) {
+    const long r = attempt();
+    if (!busy(r)) return r;
+    if (const int error = wait::interrupt_errno(*s.current())) return -error;
+    wait::waiter w(s);
+    if (wait::park_until(w, name, again.next(s, base::never)) == wait::outcome::interrupted)
+      return -wait::interrupt_errno(*s.current());
+  }
+}
+
+}  // namespace
+
+int flock(int fd, int operation) noexcept {
+  if ((operation & LOCK_NB) != 0 || (operation & LOCK_UN) != 0)
+    return static_cast<int>(answer(sys::raw(SYS_flock, fd, operation)));
+  return static_cast<int>(answer(try_again(
+      "flock", [=] { return sys::raw(SYS_flock, fd, operation | LOCK_NB); },
+      [](long r) { return r == -EWOULDBLOCK; })));
+}
+
+int lock_record(int fd, int command, struct flock* what) noexcept {
+  const int now = command == F_OFD_SETLKW ? F_OFD_SETLK : F_SETLK;
+  return static_cast<int>(answer(try_again(
+      "fcntl lock", [=] { return sys::raw(SYS_fcntl, fd, now, sys::word(what)); },
+      [](long r) { return r == -EAGAIN || r == -EACCES; })));
+}
+
+int lockf(int fd, int command, off_t size) noexcept {
+  struct flock what = {};
+  what.l_type = F_WRLCK;
+  what.l_whence = SEEK_CUR;
+  what.l_len = size;
+  return command == F_LOCK ? lock_record(fd, F_SETLKW, &what) : -1;
+}
+
+long wait_for_signal(const sigset_t* set, siginfo_t* info, const timespec* duration,
+                     const char* name) noexcept {
+  scheduler& s = *scheduler::existing();
+  const timespec none = {};
+  const auto take = [&] {
+    return sys::raw(SYS_rt_sigtimedwait, sys::word(set), sys::word(info), sys::word(&none), 8);
+  };
+  if (duration != nullptr && (duration->tv_sec < 0 || !limit::valid(*duration))) return -EINVAL;
+  const base::nanoseconds deadline =
+      duration == nullptr ? base::never : base::add_saturated(s.now(), base::from_timespec(*duration));
+  long r = take();
+  if (r != -EAGAIN || (duration != nullptr && deadline <= s.now())) return r;
+  const int fd = ::signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd < 0) return -errno;
+  call c(fd, name);
+  c.ends_by_signal = true;
+  do {
+    const long w = wait_ready(c, direction::in, deadline, false);
+    r = take();  // also at the deadline
+    if (r == -EAGAIN && w < 0) r = w;
+  } while (r == -EAGAIN && s.now() < deadline);
+  posix::close(fd);
+  return r;
+}
+
+}  // namespace coir::posix

@@ -1,0 +1,197 @@
+// Each wait asks without waiting first, so that what is reported, to whom, and in which order stays the
+// kernel's to decide; in between it waits for a hint: a pidfd for one child, a helper thread that looks
+// without taking (WNOWAIT) for any child. No SIGCHLD handler, no polling, but where stops and continues are
+// wanted of one child, of which a pidfd does not tell.
+#include "posix/processes.hpp"
+
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <unistd.h>
+
+#include "posix/close.hpp"
+#include "posix/elsewhere.hpp"
+#include "posix/patience.hpp"
+#include "sys/raw.hpp"
+#include "wait/interrupt.hpp"
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+namespace coir::posix {
+namespace {
+
+// 0, or -errno of the interruption.
+long wait_for_pidfd(int fd, const char* name) noexcept {
+  call c(fd, name);
+  if (c.state == nullptr) return -EBADF;
+  for (;;) {
+    const long r = wait_ready(c, direction::in, base::never, false);
+    if (r != -EINTR) return r;
+  }
+}
+
+// Waits until the one child may have something to tell.
+long wait_for_child(pid_t pid, bool stops_too, recheck& again, const char* name) noexcept {
+  scheduler& s = *scheduler::existing();
+  if (const int error = wait::interrupt_errno(*s.current())) return -error;
+  if (!stops_too) {
+    const long fd = sys::raw(SYS_pidfd_open, pid, 0);
+    if (fd >= 0) {
+      const long r = wait_for_pidfd(static_cast<int>(fd), name);
+      posix::close(static_cast<int>(fd));
+      return r;
+    }
+  }
+  wait::waiter w(s);
+  const wait::outcome o = wait::park_until(w, name, again.next(s, base::never));
+  return o == wait::outcome::interrupted ? -wait::interrupt_errno(*s.current()) : 0;
+}
+
+// Waits until a child of that kind has something to tell, or none is left.
+struct look : abandonable {
+  long type, id, options;
+  void work() noexcept override {
+    siginfo_t info;
+    while (sys::raw(SYS_waitid, type, id, sys::word(&info), options | WNOWAIT, 0) == -EINTR) {
+    }
+  }
+};
+
+long wait_for_children(long type, long id, int options, const char* name) noexcept {
+  auto* job = new (std::nothrow) look;
+  if (job == nullptr) return -ENOMEM;
+  job->type = type;
+  job->id = id;
+  job->options = options;
+  const int error = attend(name, job, true);
+  if (error == 0) delete job;
+  return -error;
+}
+
+long wait4_answer(pid_t pid, int* status, int options, rusage* usage, const char* name) noexcept {
+  const auto ask = [&](int extra) {
+    return sys::raw(SYS_wait4, pid, sys::word(status), options | extra, sys::word(usage));
+  };
+  recheck again;
+  for (;;) {
+    const long r = ask(WNOHANG);
+    if (r != 0 || (options & WNOHANG) != 0) return r;
+    const int wanted = WEXITED | ((options & WUNTRACED) != 0 ? WSTOPPED : 0) | (options & WCONTINUED) |
+                       (options & ~(WNOHANG | WUNTRACED | WCONTINUED));
+    const long w = pid > 0     ? wait_for_child(pid, (options & (WUNTRACED | WCONTINUED)) != 0, again, name)
+                   : pid == -1 ? wait_for_children(P_ALL, 0, wanted, name)
+                               : wait_for_children(P_PGID, pid == 0 ? ::getpgrp() : -static_cast<long>(pid),
+                                                   wanted, name);
+    if (w < 0 && w != -EINTR) return w;
+  }
+}
+
+}  // namespace
+
+pid_t wait4(pid_t pid, int* status, int options, rusage* usage) noexcept {
+  return static_cast<pid_t>(answer(wait4_answer(pid, status, options, usage, "waitpid")));
+}
+
+int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept {
+  siginfo_t own;
+  siginfo_t* to = info != nullptr ? info : &own;
+  recheck again;
+  for (;;) {
+    to->si_pid = 0;
+    to->si_signo = 0;
+    const long r = sys::raw(SYS_waitid, type, id, sys::word(to), options | WNOHANG, 0);
+    if (r != 0 || to->si_pid != 0 || (options & WNOHANG) != 0) return static_cast<int>(answer(r));
+    const bool stops = (options & (WSTOPPED | WCONTINUED)) != 0;
+    const long w = type == P_PID ? wait_for_child(static_cast<pid_t>(id), stops, again, "waitid")
+                   : static_cast<int>(type) == P_PIDFD && !stops
+                       ? wait_for_pidfd(static_cast<int>(id), "waitid")
+                       : wait_for_children(type, id, options, "waitid");
+    if (w < 0 && w != -EINTR) return static_cast<int>(answer(w));
+  }
+}
+
+namespace {
+
+// SIGINT and SIGQUIT are ignored while any call of system runs, in whatever thread or fiber.
+struct ignored_signals {
+  detail::spin_lock lock;
+  unsigned calls = 0;
+  struct sigaction interrupt, quit;
+
+  void ignore() noexcept {
+    lock.lock();
+    if (calls++ == 0) {
+      struct sigaction none = {};
+      none.sa_handler = SIG_IGN;
+      ::sigaction(SIGINT, &none, &interrupt);
+      ::sigaction(SIGQUIT, &none, &quit);
+    }
+    lock.unlock();
+  }
+  void restore() noexcept {
+    lock.lock();
+    if (--calls == 0) {
+      ::sigaction(SIGINT, &interrupt, nullptr);
+      ::sigaction(SIGQUIT, &quit, nullptr);
+    }
+    lock.unlock();
+  }
+  // What the command is to have.
+  sigset_t defaults() noexcept {
+    sigset_t set;
+    sigemptyset(&set);
+    if (interrupt.sa_handler != SIG_IGN) sigaddset(&set, SIGINT);
+    if (quit.sa_handler != SIG_IGN) sigaddset(&set, SIGQUIT);
+    return set;
+  }
+};
+ignored_signals while_in_system;
+
+int start_shell(pid_t& pid, const char* command) noexcept {
+  sigset_t child, before;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  ::pthread_sigmask(SIG_BLOCK, &child, &before);
+  posix_spawnattr_t how;
+  ::posix_spawnattr_init(&how);
+  const sigset_t defaults = while_in_system.defaults();
+  ::posix_spawnattr_setsigdefault(&how, &defaults);
+  ::posix_spawnattr_setsigmask(&how, &before);
+  ::posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  const char* const arguments[] = {"sh", "-c", command, nullptr};
+  const int error =
+      ::posix_spawn(&pid, "/bin/sh", nullptr, &how, const_cast<char* const*>(arguments), ::environ);
+  ::posix_spawnattr_destroy(&how);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return error;
+}
+
+}  // namespace
+
+int system(const char* command) noexcept {
+  if (command == nullptr) return posix::system("exit 0") == 0 ? 1 : 0;
+  const int saved = errno;
+  while_in_system.ignore();
+  pid_t pid = -1;
+  long result;
+  int status = 127 << 8;  // what a shell that cannot be run would have ended with
+  if (const int error = start_shell(pid, command); error != 0) {
+    errno = error;
+    result = 0;
+  } else {
+    result = wait4_answer(pid, &status, 0, nullptr, "system");
+    if (result == -ECANCELED || result == -ETIMEDOUT) {
+      ::kill(pid, SIGKILL);
+      while (sys::raw(SYS_wait4, pid, sys::word(&status), 0, 0) == -EINTR) {  // it is gone in no time
+      }
+    } else {
+      errno = saved;
+    }
+  }
+  while_in_system.restore();
+  return result < 0 ? static_cast<int>(answer(result)) : status;
+}
+
+}  // namespace coir::posix

@@ -1,0 +1,14 @@
+// Waiting for child processes; see sockets.hpp for what all twins share.
+#pragma once
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+namespace coir::posix {
+
+pid_t wait4(pid_t pid, int* status, int options, rusage* usage) noexcept;
+int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept;
+// Kills the command if the fiber is cancelled, and returns -1 with ECANCELED.
+int system(const char* command) noexcept;
+
+}  // namespace coir::posix
