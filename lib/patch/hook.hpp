@@ -11,8 +11,6 @@
 #define COIR_COOPERATIVE __builtin_expect(::coir::detail::cooperative != 0, 0)
 #define COIR_HOOK extern "C" __attribute__((visibility("default"), section("coir_hooks")))
 
-// For names that libc's archive does not let others define. A fully static program is linked with --wrap,
-// which sends their callers to the second name; there libc's own definition takes the place of this one.
-#define COIR_WRAPPED_HOOK extern "C" __attribute__((visibility("default"), section("coir_hooks"), weak))
-#define COIR_WRAP(name) \
-  extern "C" __attribute__((visibility("hidden"), alias(#name))) __typeof__(name) __wrap_##name;
+// For names that libc's archive does not let others define: the hook is called __wrap_NAME. In a fully static
+// program --wrap sends NAME's callers to it; in all others patch/own_names.cpp is NAME.
+#define COIR_WRAPPING_HOOK extern "C" __attribute__((visibility("hidden"), section("coir_hooks")))

@@ -10,29 +10,32 @@
 namespace posix = coir::posix;
 using coir::sys::real;
 
-COIR_WRAPPED_HOOK int getaddrinfo(const char* node, const char* service, const addrinfo* hints,
-                                  addrinfo** result) {
+COIR_WRAPPING_HOOK int __wrap_getaddrinfo(const char* node, const char* service, const addrinfo* hints,
+                                          addrinfo** result) {
   return COIR_COOPERATIVE ? posix::getaddrinfo(node, service, hints, result)
                           : real.getaddrinfo(node, service, hints, result);
 }
-COIR_WRAPPED_HOOK int getnameinfo(const sockaddr* a, socklen_t size, char* host, socklen_t host_size,
-                                  char* service, socklen_t service_size, int flags) {
+COIR_WRAPPING_HOOK void __wrap_freeaddrinfo(addrinfo* list) noexcept {
+  real.freeaddrinfo(list);
+}
+COIR_WRAPPING_HOOK int __wrap_getnameinfo(const sockaddr* a, socklen_t size, char* host, socklen_t host_size,
+                                          char* service, socklen_t service_size, int flags) {
   return COIR_COOPERATIVE
              ? posix::elsewhere(
                    "getnameinfo",
                    [=] { return real.getnameinfo(a, size, host, host_size, service, service_size, flags); })
              : real.getnameinfo(a, size, host, host_size, service, service_size, flags);
 }
-COIR_WRAPPED_HOOK hostent* gethostbyname(const char* name) {
+COIR_WRAPPING_HOOK hostent* __wrap_gethostbyname(const char* name) {
   return COIR_COOPERATIVE ? posix::elsewhere("gethostbyname", [=] { return real.gethostbyname(name); })
                           : real.gethostbyname(name);
 }
-COIR_WRAPPED_HOOK hostent* gethostbyname2(const char* name, int family) {
+COIR_WRAPPING_HOOK hostent* __wrap_gethostbyname2(const char* name, int family) {
   return COIR_COOPERATIVE
              ? posix::elsewhere("gethostbyname2", [=] { return real.gethostbyname2(name, family); })
              : real.gethostbyname2(name, family);
 }
-COIR_WRAPPED_HOOK hostent* gethostbyaddr(const void* a, socklen_t size, int type) {
+COIR_WRAPPING_HOOK hostent* __wrap_gethostbyaddr(const void* a, socklen_t size, int type) {
   return COIR_COOPERATIVE
              ? posix::elsewhere("gethostbyaddr", [=] { return real.gethostbyaddr(a, size, type); })
              : real.gethostbyaddr(a, size, type);
@@ -60,12 +63,12 @@ COIR_HOOK int gethostbyaddr_r(const void* a, socklen_t asize, int type, hostent*
                    [=] { return real.gethostbyaddr_r(a, asize, type, into, buffer, size, result, error); })
              : real.gethostbyaddr_r(a, asize, type, into, buffer, size, result, error);
 }
-COIR_WRAPPED_HOOK servent* getservbyname(const char* name, const char* protocol) {
+COIR_WRAPPING_HOOK servent* __wrap_getservbyname(const char* name, const char* protocol) {
   return COIR_COOPERATIVE
              ? posix::elsewhere("getservbyname", [=] { return real.getservbyname(name, protocol); })
              : real.getservbyname(name, protocol);
 }
-COIR_WRAPPED_HOOK servent* getservbyport(int port, const char* protocol) {
+COIR_WRAPPING_HOOK servent* __wrap_getservbyport(int port, const char* protocol) {
   return COIR_COOPERATIVE
              ? posix::elsewhere("getservbyport", [=] { return real.getservbyport(port, protocol); })
              : real.getservbyport(port, protocol);
@@ -86,11 +89,11 @@ COIR_HOOK int getservbyport_r(int port, const char* protocol, servent* into, cha
                    [=] { return real.getservbyport_r(port, protocol, into, buffer, size, result); })
              : real.getservbyport_r(port, protocol, into, buffer, size, result);
 }
-COIR_WRAPPED_HOOK passwd* getpwnam(const char* name) {
+COIR_WRAPPING_HOOK passwd* __wrap_getpwnam(const char* name) {
   return COIR_COOPERATIVE ? posix::elsewhere("getpwnam", [=] { return real.getpwnam(name); })
                           : real.getpwnam(name);
 }
-COIR_WRAPPED_HOOK passwd* getpwuid(uid_t id) {
+COIR_WRAPPING_HOOK passwd* __wrap_getpwuid(uid_t id) {
   return COIR_COOPERATIVE ? posix::elsewhere("getpwuid", [=] { return real.getpwuid(id); })
                           : real.getpwuid(id);
 }
@@ -105,11 +108,11 @@ COIR_HOOK int getpwuid_r(uid_t id, passwd* into, char* buffer, size_t size, pass
              ? posix::elsewhere("getpwuid_r", [=] { return real.getpwuid_r(id, into, buffer, size, result); })
              : real.getpwuid_r(id, into, buffer, size, result);
 }
-COIR_WRAPPED_HOOK group* getgrnam(const char* name) {
+COIR_WRAPPING_HOOK group* __wrap_getgrnam(const char* name) {
   return COIR_COOPERATIVE ? posix::elsewhere("getgrnam", [=] { return real.getgrnam(name); })
                           : real.getgrnam(name);
 }
-COIR_WRAPPED_HOOK group* getgrgid(gid_t id) {
+COIR_WRAPPING_HOOK group* __wrap_getgrgid(gid_t id) {
   return COIR_COOPERATIVE ? posix::elsewhere("getgrgid", [=] { return real.getgrgid(id); })
                           : real.getgrgid(id);
 }
@@ -124,27 +127,12 @@ COIR_HOOK int getgrgid_r(gid_t id, group* into, char* buffer, size_t size, group
              ? posix::elsewhere("getgrgid_r", [=] { return real.getgrgid_r(id, into, buffer, size, result); })
              : real.getgrgid_r(id, into, buffer, size, result);
 }
-COIR_WRAPPED_HOOK int initgroups(const char* user, gid_t id) {
+COIR_WRAPPING_HOOK int __wrap_initgroups(const char* user, gid_t id) {
   return COIR_COOPERATIVE ? posix::elsewhere("initgroups", [=] { return real.initgroups(user, id); })
                           : real.initgroups(user, id);
 }
-COIR_WRAPPED_HOOK int getgrouplist(const char* user, gid_t id, gid_t* groups, int* count) {
+COIR_WRAPPING_HOOK int __wrap_getgrouplist(const char* user, gid_t id, gid_t* groups, int* count) {
   return COIR_COOPERATIVE
              ? posix::elsewhere("getgrouplist", [=] { return real.getgrouplist(user, id, groups, count); })
              : real.getgrouplist(user, id, groups, count);
 }
-
-// What --wrap makes of the names that libc's own archive defines too (lib/pkg).
-COIR_WRAP(getaddrinfo)
-COIR_WRAP(getnameinfo)
-COIR_WRAP(gethostbyname)
-COIR_WRAP(gethostbyname2)
-COIR_WRAP(gethostbyaddr)
-COIR_WRAP(getservbyname)
-COIR_WRAP(getservbyport)
-COIR_WRAP(getpwnam)
-COIR_WRAP(getpwuid)
-COIR_WRAP(getgrnam)
-COIR_WRAP(getgrgid)
-COIR_WRAP(initgroups)
-COIR_WRAP(getgrouplist)

@@ -1,0 +1,39 @@
+// The names of the hooks that are called __wrap_NAME, for all programs but fully static ones: those have
+// libc's own functions under these names, and are linked with --wrap. A library of its own,
+// libcoir-patch-names.a.
+#include "patch/hook.hpp"
+
+#if defined(__x86_64__)
+#define COIR_JUMP "jmp"
+#else
+#define COIR_JUMP "b"
+#endif
+
+#define COIR_OWN_NAME(name)                                                 \
+  __asm__(                                                                  \
+      ".pushsection coir_hooks,\"ax\",@progbits\n"                          \
+      ".p2align 4\n"                                                        \
+      ".globl " #name                                                       \
+      "\n"                                                                  \
+      ".type " #name ", @function\n" #name ":\n" COIR_JUMP " __wrap_" #name \
+      "\n"                                                                  \
+      ".hidden __wrap_" #name                                               \
+      "\n"                                                                  \
+      ".size " #name ", . - " #name                                         \
+      "\n"                                                                  \
+      ".popsection\n");
+
+COIR_OWN_NAME(getaddrinfo)
+COIR_OWN_NAME(freeaddrinfo)
+COIR_OWN_NAME(getnameinfo)
+COIR_OWN_NAME(gethostbyname)
+COIR_OWN_NAME(gethostbyname2)
+COIR_OWN_NAME(gethostbyaddr)
+COIR_OWN_NAME(getservbyname)
+COIR_OWN_NAME(getservbyport)
+COIR_OWN_NAME(getpwnam)
+COIR_OWN_NAME(getpwuid)
+COIR_OWN_NAME(getgrnam)
+COIR_OWN_NAME(getgrgid)
+COIR_OWN_NAME(initgroups)
+COIR_OWN_NAME(getgrouplist)
