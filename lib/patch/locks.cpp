@@ -24,7 +24,17 @@ int timed(clockid_t clock, const timespec* t, Try attempt, Wait wait) noexcept {
 }  // namespace
 
 COIR_HOOK int pthread_mutex_lock(pthread_mutex_t* m) noexcept {
-  return COIR_COOPERATIVE ? posix::mutex_lock(m, {}) : real.pthread_mutex_lock(m);
+  if (COIR_COOPERATIVE) {
+    const auto owner = static_cast<int>(posix::owner_tag(*posix::scheduler::existing()));
+    return __builtin_expect(posix::lock_quickly(m, owner), 1) ? 0 : posix::mutex_lock(m, {});
+  }
+  const int owner = posix::plain_owner;
+  if (__builtin_expect(owner != 0, 1)) {
+    if (__builtin_expect(posix::lock_quickly(m, owner), 1)) return 0;
+  } else {
+    posix::note_thread();
+  }
+  return real.pthread_mutex_lock(m);
 }
 COIR_HOOK int pthread_mutex_trylock(pthread_mutex_t* m) noexcept {
   return COIR_COOPERATIVE ? posix::mutex_trylock(m) : real.pthread_mutex_trylock(m);
@@ -40,6 +50,7 @@ COIR_HOOK int pthread_mutex_timedlock(pthread_mutex_t* m, const timespec* t) noe
                           : real.pthread_mutex_timedlock(m, t);
 }
 COIR_HOOK int pthread_mutex_unlock(pthread_mutex_t* m) noexcept {
+  if (__builtin_expect(posix::unlock_quickly(m), 1)) return 0;
   if (COIR_COOPERATIVE) return posix::mutex_unlock(m);
   const int r = real.pthread_mutex_unlock(m);
   posix::mutex_unlocked(m);

@@ -13,6 +13,48 @@
 namespace coir::posix {
 
 // --- mutexes: the result is 0 or an errno, as libc's ---
+
+// This thread's number for the owner of a mutex; 0 until `note_thread`, and in the child of a fork.
+extern constinit thread_local int plain_owner __attribute__((tls_model("initial-exec")));
+void note_thread() noexcept;
+
+// libc's own lock and unlock of a normal mutex that nobody contends for, inlined where that is nearly all
+// there is to do. False: not such a one, and nothing was changed.
+inline bool lock_quickly(pthread_mutex_t* m, int owner) noexcept {
+  if (m->__data.__kind != PTHREAD_MUTEX_TIMED_NP) return false;
+  if (detail::single_threaded()) {
+    if (m->__data.__lock != 0) return false;
+    m->__data.__lock = 1;
+  } else {
+    int expected = 0;
+    if (!__atomic_compare_exchange_n(&m->__data.__lock, &expected, 1, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED))
+      return false;
+  }
+  m->__data.__owner = owner;
+  ++m->__data.__nusers;
+  return true;
+}
+inline bool unlock_quickly(pthread_mutex_t* m) noexcept {
+  if (m->__data.__kind != PTHREAD_MUTEX_TIMED_NP) return false;
+  if (detail::single_threaded()) {
+    if (m->__data.__lock != 1) return false;
+    m->__data.__owner = 0;
+    --m->__data.__nusers;
+    m->__data.__lock = 0;
+    return true;
+  }
+  const int owner = m->__data.__owner;
+  m->__data.__owner = 0;
+  --m->__data.__nusers;
+  int expected = 1;
+  if (__atomic_compare_exchange_n(&m->__data.__lock, &expected, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+    return true;
+  m->__data.__owner = owner;
+  ++m->__data.__nusers;
+  return false;
+}
+
 int mutex_lock(pthread_mutex_t* m, const limit& until) noexcept;
 int mutex_trylock(pthread_mutex_t* m) noexcept;
 int mutex_unlock(pthread_mutex_t* m) noexcept;

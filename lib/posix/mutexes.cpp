@@ -15,9 +15,18 @@
 #include "wait/lot.hpp"
 
 namespace coir::posix {
+
+constinit thread_local int plain_owner = 0;
+
+void note_thread() noexcept {
+  plain_owner = static_cast<int>(sys::raw(SYS_gettid));
+}
+
 namespace {
 
 using wait::lot;
+
+const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { plain_owner = 0; }) == 0;
 
 enum kind_bits : int { type = 3, robust = 16, inherits = 32, protects = 64, shared = 128 };
 constexpr int of_threads = robust | inherits | protects;
@@ -125,8 +134,9 @@ void release(pthread_mutex_t* m) noexcept {
 
 int mutex_lock(pthread_mutex_t* m, const limit& until) noexcept {
   const int kind = m->__data.__kind;
-  if (__builtin_expect((kind & of_threads) != 0, 0)) return lock_of_threads(m, until);
   const std::uint32_t me = owner_tag(*scheduler::existing());
+  if (__builtin_expect(lock_quickly(m, static_cast<int>(me)), 1)) return 0;
+  if (__builtin_expect((kind & of_threads) != 0, 0)) return lock_of_threads(m, until);
   if ((kind & type) != 0)
     if (const int r = again(m, me, false); r >= 0) return r;
   int expected = 0;
@@ -153,6 +163,7 @@ int mutex_trylock(pthread_mutex_t* m) noexcept {
 }
 
 int mutex_unlock(pthread_mutex_t* m) noexcept {
+  if (__builtin_expect(unlock_quickly(m), 1)) return 0;
   const int kind = m->__data.__kind;
   if (__builtin_expect((kind & of_threads) != 0, 0)) return sys::real.pthread_mutex_unlock(m);
   const int t = kind & type;
@@ -161,12 +172,6 @@ int mutex_unlock(pthread_mutex_t* m) noexcept {
     if (who != owner_tag(*scheduler::existing())) return EPERM;
     if (t == PTHREAD_MUTEX_RECURSIVE_NP && --m->__data.__count != 0) return 0;
   }
-  // Nobody waits: the usual case.
-  owner(m).store(0, std::memory_order_relaxed);
-  --m->__data.__nusers;
-  int expected = 1;
-  if (__builtin_expect(word(m).compare_exchange_strong(expected, 0, std::memory_order_seq_cst), 1)) return 0;
-  ++m->__data.__nusers;
   release(m);
   return 0;
 }

@@ -15,7 +15,7 @@
 #include "sys/settings.hpp"
 
 namespace coir::detail {
-thread_local std::uint32_t cooperative = 0;
+constinit thread_local std::uint32_t cooperative = 0;
 }
 
 namespace coir::sched {

@@ -115,6 +115,6 @@ inline void release(fiber_base* f) noexcept {
 
 // The fibers of the calling thread other than its main one that have not ended, plus reasons to patch always.
 // Not zero: a patched call goes the cooperative way.
-extern thread_local std::uint32_t cooperative __attribute__((tls_model("initial-exec")));
+extern constinit thread_local std::uint32_t cooperative __attribute__((tls_model("initial-exec")));
 
 }  // namespace coir::detail
