@@ -133,6 +133,7 @@ long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive
   op.exclusive = exclusive;
   const long r = wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal});
   if (r < 0) return r;
+  __builtin_prefetch(c.state, 1);  // noted in after the system call that comes now
   return still_open(c) ? 0 : -EBADF;
 }
 

@@ -26,7 +26,7 @@ enum class fd_kind : std::uint8_t {
   other,   // terminals, eventfd, timerfd, inotify …
 };
 
-struct fd_state {
+struct alignas(64) fd_state {  // one line
   std::uint32_t generation = 0;
   std::uint32_t registered = 0;  // epoll: the events it is registered for
   bool drained = false;          // the last read emptied it and no event came since
