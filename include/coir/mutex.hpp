@@ -48,10 +48,9 @@ class mutex {
         return;
       }
     } else {
-      std::uint32_t expected = held;
-      // release: pairs with the acquire in try_fast
-      if (__builtin_expect(state_.compare_exchange_strong(expected, open, std::memory_order_release), 1))
-        return;
+      // release: pairs with the acquire in try_fast. From `wanted` it becomes `held`, which is as good until
+      // unlock_slow says what it is.
+      if (__builtin_expect(state_.fetch_sub(1, std::memory_order_release) == held, 1)) return;
     }
     unlock_slow();
   }

@@ -46,6 +46,13 @@ COIR_HOOK char* __fgets_unlocked_chk(char* into, size_t has, int size, FILE* f) 
 COIR_HOOK ssize_t getdelim(char** line, size_t* room, int end, FILE* f) {
   return COIR_COOPERATIVE ? posix::getdelim(line, room, end, f) : real.getdelim(line, room, end, f);
 }
+// What the C headers make of getline and getc_unlocked.
+COIR_WRAPPING_HOOK ssize_t __wrap___getdelim(char** line, size_t* room, int end, FILE* f) {
+  return getdelim(line, room, end, f);
+}
+COIR_WRAPPING_HOOK int __wrap___uflow(FILE* f) {
+  return COIR_COOPERATIVE ? posix::getc(f) : real.__uflow(f);
+}
 COIR_HOOK ssize_t getline(char** line, size_t* room, FILE* f) {
   return getdelim(line, room, '\n', f);
 }
