@@ -28,16 +28,13 @@ COIR_HOOK int pthread_mutex_lock(pthread_mutex_t* m) noexcept {
     const auto owner = static_cast<int>(posix::owner_tag(*posix::scheduler::existing()));
     return __builtin_expect(posix::lock_quickly(m, owner), 1) ? 0 : posix::mutex_lock(m, {});
   }
-  const int owner = posix::plain_owner;
-  if (__builtin_expect(owner != 0, 1)) {
-    if (__builtin_expect(posix::lock_quickly(m, owner), 1)) return 0;
-  } else {
-    posix::note_thread();
-  }
-  return real.pthread_mutex_lock(m);
+  if (__builtin_expect(posix::plain_owner == 0, 0)) posix::note_thread();
+  return __builtin_expect(posix::lock_quickly(m, posix::plain_owner), 1) ? 0 : real.pthread_mutex_lock(m);
 }
 COIR_HOOK int pthread_mutex_trylock(pthread_mutex_t* m) noexcept {
-  return COIR_COOPERATIVE ? posix::mutex_trylock(m) : real.pthread_mutex_trylock(m);
+  if (COIR_COOPERATIVE) return posix::mutex_trylock(m);
+  if (__builtin_expect(posix::plain_owner == 0, 0)) posix::note_thread();
+  return posix::lock_quickly(m, posix::plain_owner) ? 0 : real.pthread_mutex_trylock(m);
 }
 COIR_HOOK int pthread_mutex_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* t) noexcept {
   if (!COIR_COOPERATIVE) return real.pthread_mutex_clocklock(m, clock, t);

@@ -59,6 +59,15 @@ bool held_elsewhere(pthread_mutex_t* m, scheduler& s) noexcept {
          (!is_fiber_tag(who) && who != static_cast<std::uint32_t>(s.thread_id()));
 }
 
+// When to look without having been woken. A fiber's unlock is sure to be heard of, but the lock may pass to a
+// thread meanwhile, and be given up inside libc.
+base::nanoseconds look_again(pthread_mutex_t* m, scheduler& s, recheck& again,
+                             base::nanoseconds deadline) noexcept {
+  if (held_elsewhere(m, s)) return again.next(s, deadline);
+  constexpr base::nanoseconds long_time = 50'000'000;
+  return detail::single_threaded() ? deadline : std::min(deadline, s.now() + long_time);
+}
+
 int lock_slow(pthread_mutex_t* m, std::uint32_t me, const limit& until) noexcept {
   scheduler& s = *scheduler::existing();
   recheck again;
@@ -67,13 +76,14 @@ int lock_slow(pthread_mutex_t* m, std::uint32_t me, const limit& until) noexcept
     w.tag = me;
     const base::nanoseconds deadline = until.deadline(s);
     bool taken = false;
-    lot::park(m, w, "pthread_mutex", held_elsewhere(m, s) ? again.next(s, deadline) : deadline,
-              wait::mode::uninterruptible, [&] {
-                taken = word(m).exchange(2, std::memory_order_seq_cst) == 0;
-                return !taken;
-              });
+    const auto take = [&] {
+      taken = word(m).exchange(2, std::memory_order_seq_cst) == 0;
+      return !taken;
+    };
+    lot::park(m, w, "pthread_mutex", look_again(m, s, again, deadline), wait::mode::uninterruptible, take);
     if (w.given) return 0;
-    if (taken) break;
+    // At its limit too: a wake-up that came at the same moment was for whoever can take it.
+    if (taken || (until.passed() && !take())) break;
     if (until.passed()) return ETIMEDOUT;
   }
   own(m, me);

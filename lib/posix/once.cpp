@@ -15,8 +15,8 @@ namespace {
 
 using wait::lot;
 
-// libc's states of a pthread_once_t: 0, running (in this process: with the number of its forks above), done.
-constexpr int once_running = 1, once_done_state = 2, once_states = 3;
+// libc's states of a pthread_once_t: 0, running (an odd number that counts the process's forks), done.
+constexpr int once_done_state = 2;
 
 int running_here = 0;
 void note_running(pthread_once_t* probe) noexcept {

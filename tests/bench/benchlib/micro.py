@@ -48,7 +48,7 @@ def run(suite, settings, results):
     results["micro"] = {}
     core = cores()[1]  # interrupts mostly go to the first
     contenders = suite.micro()
-    patched = suite.patched_call()
+    patched, locks = suite.patched_call(), suite.patched_locks()
     for number in range(settings["micro_rounds"]):
         progress(f"micro, round {number + 1} of {settings['micro_rounds']}")
         order = contenders if number % 2 == 0 else contenders[::-1]
@@ -64,6 +64,8 @@ def run(suite, settings, results):
             if values:
                 results["patched_by"] = values["patched_by"]
             _collect(results, "patched_call", values)
+        if locks:
+            _collect(results, "patched_call", _attempt(results, "patched_locks", locks.with_arguments(), core))
 
 
 def run_memory(suite, settings, results):

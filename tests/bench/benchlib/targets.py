@@ -118,11 +118,27 @@ def _patched(results):
         yield what, "≤ 2 ns", {name: verdict for name in COIR}
 
 
+def _locks(results):
+    for what, key, limit, text in (
+            ("uncontended pthread_mutex on a fiber, over libc's", "mutex_fiber_ratio", 1.3, "{:.2f}"),
+            ("uncontended pthread_mutex on a plain thread, over libc's", "mutex_plain_ratio", 1.15, "{:.2f}"),
+            ("patched read of a byte that is there, over the bare call: socket", "read_socket_overhead", 20, "{:+.0f} ns"),
+            ("the same: pipe", "read_pipe_overhead", 20, "{:+.0f} ns")):
+        verdict = _judge(median(_micro(results, "patched_call", key)), limit, text.format)
+        yield what, f"≤ {limit}{' ns' if limit == 20 else ''}", {name: verdict for name in COIR}
+    fibers, threads = (_micro(results, "patched_call", f"handovers_{kind}") for kind in ("fibers", "threads"))
+    verdict = _NOT_MEASURED
+    if fibers and threads:
+        verdict = (f"{median(fibers):,.0f} k/s against {median(threads):,.0f} k/s", median(fibers) > median(threads))
+    yield ("contended std::mutex, hand-overs: 10,000 fibers against 100 threads, on one core", "ahead",
+           {name: verdict for name in COIR})
+
+
 def judge(results):
     """All targets whose part of the suite was run."""
     rows = []
     if "micro" in results:
-        rows += [*_in_switches(results), *_mutex(results), *_sleepers(results), *_patched(results)]
+        rows += [*_in_switches(results), *_mutex(results), *_sleepers(results), *_patched(results), *_locks(results)]
     if "rss" in results:
         rows += _memory(results)
     if "echo" in results:
