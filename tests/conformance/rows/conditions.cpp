@@ -328,8 +328,8 @@ COIR_ROW("C++: future, latch, semaphore, atomic wait, notify and join") {
   b.join();
   d.join();
   e.join();
-  std::thread t([] { nap(40); });
   stopwatch watch;
+  std::thread t([] { nap(40); });
   t.join();
   o.took(watch, 40);
 }

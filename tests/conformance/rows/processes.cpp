@@ -35,9 +35,9 @@ void say_status(log& o, const char* what, int status) {
 }  // namespace
 
 COIR_ROW("waitpid: one child, while others run") {
+  stopwatch watch;
   const pid_t slow = child(150, 7), quick = child(40, 8);
   int status = 0;
-  stopwatch watch;
   o.say("not yet: %d", waitpid(quick, &status, WNOHANG) == 0);
   o.say("quick: %d", waitpid(quick, &status, 0) == quick);
   say_status(o, "quick", status);
@@ -132,13 +132,13 @@ COIR_ROW_WITH(own_process, "system: status, several at once, signals as they wer
 }
 
 COIR_ROW("popen and pclose: the command's status, while others run") {
+  stopwatch watch;
   FILE* f = popen("sleep 0.1; exit 4", "r");
   flow other("other", [](log& w) {
     FILE* g = popen("cat > /dev/null; exit 2", "w");
     fputs("hello", g);
     w.say("%d", WEXITSTATUS(pclose(g)));
   });
-  stopwatch watch;
   o.say("%d", WEXITSTATUS(pclose(f)));
   o.took(watch, 100);
   other.join();
