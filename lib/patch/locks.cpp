@@ -26,7 +26,9 @@ int timed(clockid_t clock, const timespec* t, Try attempt, Wait wait) noexcept {
 COIR_HOOK int pthread_mutex_lock(pthread_mutex_t* m) noexcept {
   if (COIR_COOPERATIVE) {
     const auto owner = static_cast<int>(posix::owner_tag(*posix::scheduler::existing()));
-    return __builtin_expect(posix::lock_quickly(m, owner), 1) ? 0 : posix::mutex_lock(m, {});
+    return __builtin_expect(posix::let_go_of != m && posix::lock_quickly(m, owner), 1)
+               ? 0
+               : posix::mutex_lock(m, {});
   }
   if (__builtin_expect(posix::plain_owner == 0, 0)) posix::note_thread();
   return __builtin_expect(posix::lock_quickly(m, posix::plain_owner), 1) ? 0 : real.pthread_mutex_lock(m);

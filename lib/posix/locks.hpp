@@ -18,6 +18,10 @@ namespace coir::posix {
 extern constinit thread_local int plain_owner __attribute__((tls_model("initial-exec")));
 void note_thread() noexcept;
 
+// The mutex that a fiber of this thread gave up for everybody to race for. The thread's fibers stand back
+// once before they take it again: nothing else would ever let the others run.
+extern constinit thread_local const pthread_mutex_t* let_go_of __attribute__((tls_model("initial-exec")));
+
 // libc's own lock and unlock of a normal mutex that nobody contends for, inlined where that is nearly all
 // there is to do. False: not such a one, and nothing was changed.
 inline bool lock_quickly(pthread_mutex_t* m, int owner) noexcept {

@@ -17,6 +17,7 @@
 namespace coir::posix {
 
 constinit thread_local int plain_owner = 0;
+constinit thread_local const pthread_mutex_t* let_go_of = nullptr;
 
 void note_thread() noexcept {
   plain_owner = static_cast<int>(sys::raw(SYS_gettid));
@@ -123,7 +124,8 @@ void release(pthread_mutex_t* m) noexcept {
     return word(m).exchange(0, std::memory_order_seq_cst);
   };
   // acquire is not needed: the word is only a hint here, and let_go decides
-  if (word(m).load(std::memory_order_relaxed) == 2 && ++turn % 32 != 0) {
+  const bool hands_over = detail::single_threaded() || ++turn % 32 != 0;
+  if (word(m).load(std::memory_order_relaxed) == 2 && hands_over) {
     lot::hand_over(
         m,
         [m](wait::lot_waiter& next) {
@@ -136,7 +138,7 @@ void release(pthread_mutex_t* m) noexcept {
     return;
   }
   if (let_go() != 2) return;
-  lot::wake(m, 1);
+  if (lot::wake(m, 1) != 0) let_go_of = m;
   wake_thread(m, operation);
 }
 
@@ -145,6 +147,10 @@ void release(pthread_mutex_t* m) noexcept {
 int mutex_lock(pthread_mutex_t* m, const limit& until) noexcept {
   const int kind = m->__data.__kind;
   const std::uint32_t me = owner_tag(*scheduler::existing());
+  if (__builtin_expect(let_go_of == m, 0)) {
+    let_go_of = nullptr;
+    scheduler::existing()->yield_any();
+  }
   if (__builtin_expect(lock_quickly(m, static_cast<int>(me)), 1)) return 0;
   if (__builtin_expect((kind & of_threads) != 0, 0)) return lock_of_threads(m, until);
   if ((kind & type) != 0)

@@ -35,7 +35,7 @@ struct locks {
 };
 locks bare, patched;
 locks* measured;
-read_function bare_read, patched_read, measured_read;
+read_function bare_read, patched_read;
 int ends[2];
 pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -52,24 +52,30 @@ double lock_ns(locks& which) {
   return measure(lock_unlock, 5'000'000);
 }
 
-// The byte is written by libc's own call, so that only the read differs.
-void write_and_read(long n) {
-  const auto put = in_libc<ssize_t (*)(int, const void*, size_t)>("write");
+// The byte is written by libc's own call, so that only the read differs. The two alternate in short blocks,
+// so drift of the machine falls out.
+double block_ns(read_function get) {
+  static const auto put = in_libc<ssize_t (*)(int, const void*, size_t)>("write");
+  constexpr int calls = 500;
   char byte = 0;
-  for (long i = 0; i < n; ++i)
-    if (put(ends[1], "x", 1) != 1 || measured_read(ends[0], &byte, 1) != 1) std::abort();
-}
-
-double read_ns(read_function which) {
-  measured_read = which;
-  return measure(write_and_read, 100'000);
+  const double start = wall_ns();
+  for (int i = 0; i < calls; ++i)
+    if (put(ends[1], "x", 1) != 1 || get(ends[0], &byte, 1) != 1) std::abort();
+  return (wall_ns() - start) / calls;
 }
 
 double read_overhead() {
-  const double with = read_ns(patched_read), without = read_ns(bare_read);
+  constexpr int pairs = 401;
+  std::vector<double> differences;
+  for (int i = 0; i < pairs; ++i) {
+    const bool patched_first = i % 2 == 0;
+    const double first = block_ns(patched_first ? patched_read : bare_read);
+    const double second = block_ns(patched_first ? bare_read : patched_read);
+    differences.push_back(patched_first ? first - second : second - first);
+  }
   close(ends[0]);
   close(ends[1]);
-  return with - without;
+  return median_of(differences.data(), pairs);
 }
 
 // How often a lock that all want gets another owner.
