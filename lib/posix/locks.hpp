@@ -87,17 +87,18 @@ int sem_wait(sem_t* s, const limit& until) noexcept;
 void sem_posted(sem_t* s) noexcept;
 
 // --- the rest ---
+// Throws what `initialise` throws; then it counts as not run.
 int once(pthread_once_t* control, void (*initialise)());
 // (any) After libc ran an initialiser.
 void once_done(pthread_once_t* control) noexcept;
 // (any)
 int barrier_wait(pthread_barrier_t* b) noexcept;
-// (any) Whether the caller is to make the static of `guard`, and then to call one of the others. Throws what
-// the C++ library throws for recursion.
+// (any) Whether the caller is to make the static of `guard`, and then to call one of the others. Throws an
+// std::exception if a thread without fibers needs the static to make it.
 bool guard_acquire(int* guard);
 void guard_release(int* guard) noexcept;
 void guard_abort(int* guard) noexcept;
-// Waits on a helper thread while `f()`, a call of libc's that waits, is made there.
+// Until the thread has ended, or `until` (null: for ever) on `clock`; 0 or an errno, as pthread_clockjoin_np.
 int join(pthread_t thread, void** result, clockid_t clock, const timespec* until) noexcept;
 // (any) Whether this futex(2) is one that coir makes (arguments as the system call's, without the fifth);
 // then it is made, and the kernel's answer is in `result`.

@@ -18,27 +18,15 @@ using wait::lot;
 // libc's states of a pthread_once_t: 0, running (an odd number that counts the process's forks), done.
 constexpr int once_done_state = 2;
 
-int running_here = 0;
-void note_running(pthread_once_t* probe) noexcept {
-  running_here = *probe;
-}
-pthread_once_t* probe = nullptr;
-
-// What libc writes while an initialiser runs, so that threads that use libc's code understand it.
+// What libc writes while an initialiser runs, so that threads that use libc's code understand it: seen by
+// letting libc run one. Only a first use comes here, so it is not remembered.
 int running_mark() noexcept {
-  static std::atomic<std::uint32_t> of_epoch{0};
-  static detail::spin_lock lock;
-  const std::uint32_t epoch = reactor::private_epoch.load(std::memory_order_relaxed);
-  if (of_epoch.load(std::memory_order_acquire) == epoch) return running_here;
-  lock.lock();
-  if (of_epoch.load(std::memory_order_relaxed) != epoch) {
-    pthread_once_t control = PTHREAD_ONCE_INIT;
-    probe = &control;
-    sys::real.pthread_once(&control, [] { note_running(probe); });
-    of_epoch.store(epoch, std::memory_order_release);
-  }
-  lock.unlock();
-  return running_here;
+  static constinit thread_local pthread_once_t* probe = nullptr;
+  static constinit thread_local int seen = 0;
+  pthread_once_t control = PTHREAD_ONCE_INIT;
+  probe = &control;
+  sys::real.pthread_once(&control, [] { seen = *probe; });
+  return seen;
 }
 
 void announce(pthread_once_t* control, int state) noexcept {
@@ -62,13 +50,14 @@ struct barrier_words {
 int once(pthread_once_t* control, void (*initialise)()) {
   std::atomic_ref<int> state(*control);
   int seen = state.load(std::memory_order_acquire);
-  const int running = (seen & once_done_state) != 0 ? 0 : running_mark();
+  if ((seen & once_done_state) != 0) return 0;
+  const int running = running_mark();
+  recheck again;  // the initialiser may run in libc's own code, on a thread that does not tell
   for (;;) {
     if ((seen & once_done_state) != 0) return 0;
     if (seen == running) {
       scheduler& s = *scheduler::existing();
       wait::lot_waiter w(s);
-      recheck again;  // the initialiser may run in libc's own code, on a thread that does not tell
       lot::park(control, w, "pthread_once", again.next(s, base::never), wait::mode::uninterruptible,
                 [&] { return state.load(std::memory_order_seq_cst) == running; });
       seen = state.load(std::memory_order_acquire);
@@ -94,8 +83,8 @@ int barrier_wait(pthread_barrier_t* b) noexcept {
   if (words->shared != 0 && detail::cooperative == 0) return sys::real.pthread_barrier_wait(b);
   scheduler& s = scheduler::ensure();
   if (words->shared != 0) {
-    return static_cast<int>(
-        offload_call(s, "pthread_barrier", [b]() -> long { return sys::real.pthread_barrier_wait(b); }));
+    return static_cast<int>(offload_call(
+        s, "pthread_barrier", [b]() -> long { return sys::real.pthread_barrier_wait(b); }, true));
   }
   wait::lot_waiter w(s);
   const bool last = lot::gather(b, w, [words] {

@@ -81,7 +81,10 @@ int sem_wait(sem_t* s, const limit& until) noexcept {
   if (r == EBUSY) {
     semaphore_words now;
     __builtin_memcpy(&now, s, sizeof now);
+    scheduler& here = *scheduler::existing();
+    here.external_wait(1);  // a signal handler may post
     r = try_and_park(s, "sem_wait", until, now.shared != 0, attempt);
+    here.external_wait(-1);
   }
   errno = r == 0 ? saved : r;
   return r == 0 ? 0 : -1;

@@ -74,8 +74,8 @@ class run_queue {
     last_ = count;
   }
 
-  fiber* front_ =
-      nullptr;  // null: the ring is empty too. Apart, for hand-overs, where one is ready at a time
+  // The next one, apart from the ring: in hand-overs it is the only one. Null: the ring is empty too.
+  fiber* front_ = nullptr;
   std::unique_ptr<fiber*[]> ring_;
   std::uint32_t mask_;
   std::uint32_t first_ = 0, last_ = 0;  // of the places, without wrapping

@@ -247,7 +247,7 @@ class scheduler {
   // Among many fibers the records of each have left the cache by the time it goes on: asked for this early,
   // they are there again. Six places are about the time a miss takes; the second line is where a fresh
   // fiber's first frame lies. Fetching more of the frames, or following `context` of one that may not be
-  // there yet, cost more than it gave (docs/benchmarks.md).
+  // there yet, cost more than it gave (docs/adr/0003-many-cold-fibers.md).
   void look_ahead() const noexcept {
     const auto record = reinterpret_cast<std::uintptr_t>(queue_.behind(6));  // perhaps none: only a hint
     __builtin_prefetch(reinterpret_cast<const void*>(record), 1);

@@ -24,13 +24,8 @@ void apply(settings& result, std::string_view name, std::string_view value) {
       result.reactor = reactor_choice::uring;
     else if (value != "" && value != "auto")
       reject(name, value, "epoll, uring or auto");
-  } else if (name == "COIR_PATCH_ALWAYS") {
-    if (value == "1")
-      result.patch_always = true;
-    else if (value != "" && value != "0")
-      reject(name, value, "0 or 1");
   } else if (name != "COIR_VERIFY") {  // that one is coir-patch's own
-    reject(name, value, "no such variable; there are COIR_REACTOR, COIR_PATCH_ALWAYS and COIR_VERIFY");
+    reject(name, value, "no such variable; there are COIR_REACTOR and COIR_VERIFY");
   }
 }
 

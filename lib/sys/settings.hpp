@@ -7,7 +7,6 @@ enum class reactor_choice { automatic, epoll, uring };
 
 struct settings {
   reactor_choice reactor = reactor_choice::automatic;  // COIR_REACTOR=epoll|uring
-  bool patch_always = false;                           // COIR_PATCH_ALWAYS=0|1
 };
 
 // The settings of this process.

@@ -3,9 +3,8 @@
 //
 // A hash table of queues, keyed by address ("parking lot": WTF::ParkingLot, the kernel's futex table).
 // Protocol against lost wake-ups, for a word that anybody changes by atomic operations:
-//   waiter: 1. enqueue (counts itself in `parked`)   2. change or read the word   3. park unless it is free
-//   waker:  1. change the word                       2. read `parked`             3. if not zero: look in the
-//   lot
+//   waiter: 1. enqueue, count itself in `parked_`   2. change or read the word   3. park, unless it is free
+//   waker:  1. change the word                      2. read `parked_`            3. not zero: look in the lot
 // Both first steps are full barriers on the waiter's side (enqueue) and the waker's (an atomic
 // read-modify-write), so at least one of them sees the other.
 // I1: a waiter is in its bucket from `enter` until it leaves or is claimed, under the bucket's lock.

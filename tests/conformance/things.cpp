@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -238,6 +239,24 @@ void set_buffers_if_socket(int fd, int bytes) {
 int closed_number() {
   const descriptor d(COIR_MUST(::fcntl(0, F_DUPFD_CLOEXEC, 700)));
   return d;
+}
+
+const char* name_of_error(int error) {
+  return error == 0 ? "0" : ::strerrorname_np(error);
+}
+
+timespec after(clockid_t clock, long ms) {
+  timespec t;
+  ::clock_gettime(clock, &t);
+  t.tv_nsec += ms % 1000 * 1'000'000;
+  t.tv_sec += ms / 1000 + t.tv_nsec / 1'000'000'000;
+  t.tv_nsec %= 1'000'000'000;
+  return t;
+}
+
+void nap(long ms) {
+  const timespec t = {0, ms * 1'000'000};
+  ::nanosleep(&t, nullptr);
 }
 
 }  // namespace conformance

@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <cstddef>
 #include <string>
@@ -99,6 +100,13 @@ void set_nonblocking(int fd, bool on);
 void set_timeout(int fd, int option, long microseconds);
 void set_buffers(int fd, int bytes);
 void set_buffers_if_socket(int fd, int bytes);  // leaves others alone
+
+// "0" or the name of an errno.
+const char* name_of_error(int error);
+// A point `ms` from now on that clock.
+timespec after(clockid_t clock, long ms);
+// Sleeps for less than a second.
+void nap(long ms);
 
 // A descriptor number that is not open.
 int closed_number();

@@ -34,7 +34,6 @@ COIR_SCENARIO(spawns) {
     // And goes on once the environment is right.
     ::unsetenv("COIR_REACTOR");
     ::unsetenv("COIR_REACTRO");
-    ::unsetenv("COIR_PATCH_ALWAYS");
     coir::spawn([] { fault::say("ran after all"); }).join();
   }
   return 0;
@@ -60,17 +59,6 @@ TEST_CASE("settings: an unknown COIR_ variable is an error") {
   INFO(r.text());
   CHECK(contains(r.out, "COIR_REACTRO"));
   CHECK(contains(r.out, "COIR_REACTOR"));
-}
-
-TEST_CASE("settings: switches take 0 and 1") {
-  const auto wrong = fault::run("spawns", {{"COIR_PATCH_ALWAYS", "yes"}});
-  INFO(wrong.text());
-  CHECK(contains(wrong.out, "COIR_PATCH_ALWAYS='yes'"));
-  for (const char* value : {"0", "1"}) {
-    const auto right = fault::run("spawns", {{"COIR_PATCH_ALWAYS", value}});
-    INFO(right.text());
-    CHECK(contains(right.out, "ran\n"));
-  }
 }
 
 TEST_CASE("settings: the reactor asked for is the one used, auto and nothing take the best") {

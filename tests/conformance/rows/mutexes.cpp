@@ -26,19 +26,6 @@ struct mutex {
   pthread_mutex_t m;
 };
 
-const char* name_of_error(int r) {
-  return r == 0 ? "0" : strerrorname_np(r);
-}
-
-timespec after(clockid_t clock, long ms) {
-  timespec t;
-  clock_gettime(clock, &t);
-  t.tv_nsec += ms % 1000 * 1'000'000;
-  t.tv_sec += ms / 1000 + t.tv_nsec / 1'000'000'000;
-  t.tv_nsec %= 1'000'000'000;
-  return t;
-}
-
 struct type {
   const char* name;
   int value;

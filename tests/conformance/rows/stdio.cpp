@@ -21,11 +21,6 @@ FILE* reader(both_ends& e) {
   return fdopen(e.a.release(), "r");
 }
 
-void nap(long ms) {
-  const timespec t = {0, ms * 1'000'000};
-  nanosleep(&t, nullptr);
-}
-
 }  // namespace
 
 COIR_ROW("stdio: a line that comes in pieces is waited for, the others run") {
