@@ -23,8 +23,13 @@ struct lot_waiter : queued_waiter {
 
 class lot {
  public:
-  // Whether anybody waits for anything, as far as the caller's last atomic operation can tell.
-  static bool anyone() noexcept { return parked_.load(std::memory_order_seq_cst) != 0; }
+  // Whether anybody waits for anything that the caller has just changed by an atomic operation.
+  static bool anyone() noexcept {
+#ifndef __x86_64__  // there such an operation is a full barrier, also inside libc
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+    return parked_.load(std::memory_order_seq_cst) != 0;
+  }
 
   // Puts a waiter where wakers of `key` find it. Followed by `wait` or `leave`.
   static void enter(const void* key, lot_waiter& w) noexcept;
