@@ -66,6 +66,8 @@ int run(char** argv) {
   }
   const program p = find_program(chosen.program[0]);
   if (chosen.reactor) set("COIR_REACTOR", *chosen.reactor);
+  if (chosen.patch) set("COIR_PATCH", *chosen.patch);
+  if (chosen.always) set("COIR_PATCH_ALWAYS", "1");
   if (chosen.what == action::verify)
     prepare_verify(p, chosen.preload);
   else

@@ -48,7 +48,7 @@ COIR_HOOK int fcntl(int fd, int command, ...) {
   va_start(rest, command);
   const long argument = va_arg(rest, long);
   va_end(rest);
-  if (COIR_COOPERATIVE && (command == F_SETLKW || command == F_OFD_SETLKW))
+  if (COIR_COOPERATIVE_IN(files) && (command == F_SETLKW || command == F_OFD_SETLKW))
     return posix::lock_record(fd, command, reinterpret_cast<struct flock*>(argument));
   return noted(real.fcntl(fd, command, argument), command == F_SETFL);
 }

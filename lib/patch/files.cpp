@@ -12,6 +12,7 @@
 
 namespace posix = coir::posix;
 using coir::sys::real;
+COIR_HOOKS_OF(files)
 
 COIR_HOOK int flock(int fd, int operation) noexcept {
   return COIR_COOPERATIVE ? posix::flock(fd, operation) : real.flock(fd, operation);
@@ -37,45 +38,47 @@ COIR_HOOK int tcdrain(int fd) {
 }
 
 COIR_HOOK ssize_t mq_timedreceive(mqd_t q, char* m, size_t n, unsigned* priority, const timespec* t) {
-  return COIR_COOPERATIVE
+  return COIR_COOPERATIVE_IN(ipc)
              ? posix::elsewhere(
                    "mq_receive", [=] { return real.mq_timedreceive(q, m, n, priority, t); }, true)
              : real.mq_timedreceive(q, m, n, priority, t);
 }
 COIR_HOOK ssize_t mq_receive(mqd_t q, char* m, size_t n, unsigned* priority) {
-  return COIR_COOPERATIVE ? posix::elsewhere(
-                                "mq_receive", [=] { return real.mq_receive(q, m, n, priority); }, true)
-                          : real.mq_receive(q, m, n, priority);
+  return COIR_COOPERATIVE_IN(ipc)
+             ? posix::elsewhere(
+                   "mq_receive", [=] { return real.mq_receive(q, m, n, priority); }, true)
+             : real.mq_receive(q, m, n, priority);
 }
 COIR_HOOK int mq_timedsend(mqd_t q, const char* m, size_t n, unsigned priority, const timespec* t) {
-  return COIR_COOPERATIVE ? posix::elsewhere(
-                                "mq_send", [=] { return real.mq_timedsend(q, m, n, priority, t); }, true)
-                          : real.mq_timedsend(q, m, n, priority, t);
+  return COIR_COOPERATIVE_IN(ipc)
+             ? posix::elsewhere(
+                   "mq_send", [=] { return real.mq_timedsend(q, m, n, priority, t); }, true)
+             : real.mq_timedsend(q, m, n, priority, t);
 }
 COIR_HOOK int mq_send(mqd_t q, const char* m, size_t n, unsigned priority) {
-  return COIR_COOPERATIVE ? posix::elsewhere(
-                                "mq_send", [=] { return real.mq_send(q, m, n, priority); }, true)
-                          : real.mq_send(q, m, n, priority);
+  return COIR_COOPERATIVE_IN(ipc) ? posix::elsewhere(
+                                        "mq_send", [=] { return real.mq_send(q, m, n, priority); }, true)
+                                  : real.mq_send(q, m, n, priority);
 }
 COIR_HOOK ssize_t msgrcv(int q, void* m, size_t n, long type, int flags) {
-  return COIR_COOPERATIVE && (flags & IPC_NOWAIT) == 0
+  return COIR_COOPERATIVE_IN(ipc) && (flags & IPC_NOWAIT) == 0
              ? posix::elsewhere(
                    "msgrcv", [=] { return real.msgrcv(q, m, n, type, flags); }, true)
              : real.msgrcv(q, m, n, type, flags);
 }
 COIR_HOOK int msgsnd(int q, const void* m, size_t n, int flags) {
-  return COIR_COOPERATIVE && (flags & IPC_NOWAIT) == 0
+  return COIR_COOPERATIVE_IN(ipc) && (flags & IPC_NOWAIT) == 0
              ? posix::elsewhere(
                    "msgsnd", [=] { return real.msgsnd(q, m, n, flags); }, true)
              : real.msgsnd(q, m, n, flags);
 }
 COIR_HOOK int semop(int set, sembuf* operations, size_t count) noexcept {
-  return COIR_COOPERATIVE ? posix::elsewhere(
-                                "semop", [=] { return real.semop(set, operations, count); }, true)
-                          : real.semop(set, operations, count);
+  return COIR_COOPERATIVE_IN(ipc) ? posix::elsewhere(
+                                        "semop", [=] { return real.semop(set, operations, count); }, true)
+                                  : real.semop(set, operations, count);
 }
 COIR_HOOK int semtimedop(int set, sembuf* operations, size_t count, const timespec* t) noexcept {
-  return COIR_COOPERATIVE
+  return COIR_COOPERATIVE_IN(ipc)
              ? posix::elsewhere(
                    "semtimedop", [=] { return real.semtimedop(set, operations, count, t); }, true)
              : real.semtimedop(set, operations, count, t);

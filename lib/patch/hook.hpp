@@ -5,10 +5,17 @@
 #pragma once
 
 #include "coir/detail/fiber_base.hpp"
+#include "sys/categories.hpp"
 #include "sys/real.hpp"
 
-// Whether this call may suspend: the thread has fibers.
-#define COIR_COOPERATIVE __builtin_expect(::coir::detail::cooperative != 0, 0)
+// Whether this call may suspend: the thread has fibers, and nobody switched the call off. Each file says by
+// COIR_HOOKS_OF which category its hooks are of.
+#define COIR_COOPERATIVE ::coir::sys::cooperative(coir_category)
+#define COIR_COOPERATIVE_IN(name) ::coir::sys::cooperative(::coir::sys::category::name)
+#define COIR_HOOKS_OF(name)                                   \
+  namespace {                                                 \
+  constexpr auto coir_category = ::coir::sys::category::name; \
+  }
 #define COIR_HOOK extern "C" __attribute__((visibility("default"), section("coir_hooks")))
 
 // For names that libc's archive does not let others define: the hook is called __wrap_NAME. In a fully static

@@ -10,6 +10,7 @@
 
 namespace posix = coir::posix;
 using coir::sys::real;
+COIR_HOOKS_OF(threads)
 using posix::limit;
 
 namespace {

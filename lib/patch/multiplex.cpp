@@ -5,6 +5,7 @@
 
 namespace posix = coir::posix;
 using coir::sys::real;
+COIR_HOOKS_OF(io)
 
 extern "C" [[noreturn]] void __chk_fail(void);
 

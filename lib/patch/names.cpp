@@ -9,6 +9,7 @@
 
 namespace posix = coir::posix;
 using coir::sys::real;
+COIR_HOOKS_OF(names)
 
 COIR_WRAPPING_HOOK int __wrap_getaddrinfo(const char* node, const char* service, const addrinfo* hints,
                                           addrinfo** result) {

@@ -12,6 +12,7 @@
 
 namespace posix = coir::posix;
 using coir::sys::real;
+COIR_HOOKS_OF(processes)
 
 COIR_HOOK pid_t waitpid(pid_t pid, int* status, int options) {
   return COIR_COOPERATIVE ? posix::wait4(pid, status, options, nullptr) : real.waitpid(pid, status, options);

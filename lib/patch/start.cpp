@@ -1,4 +1,5 @@
-// The constructor of coir-patch: finds what stands behind each patched name, and answers coir-run --verify.
+// The constructors of coir-patch: find what stands behind each patched name, answer coir-run --verify, and
+// obey COIR_PATCH_ALWAYS.
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 
 #include "coir/patch.hpp"
 #include "patch/hook.hpp"
+#include "posix/control.hpp"
 
 // The linker's names for the bounds of the section that holds the hooks.
 extern "C" __attribute__((visibility("hidden"))) const char __start_coir_hooks[], __stop_coir_hooks[];
@@ -38,9 +40,10 @@ __attribute__((constructor(101))) void start() {
   coir::sys::resolve_real(behind);
 }
 
-__attribute__((constructor)) void answer_verify() {
+__attribute__((constructor)) void obey_environment() {
   const char* wanted = ::getenv("COIR_VERIFY");
   if (wanted != nullptr && ::strcmp(wanted, "1") == 0) verify();
+  coir::posix::patch_always_if_asked();
 }
 
 }  // namespace

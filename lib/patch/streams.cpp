@@ -6,6 +6,7 @@
 
 namespace posix = coir::posix;
 using coir::sys::real;
+COIR_HOOKS_OF(stdio)
 
 extern "C" [[noreturn]] void __chk_fail(void);
 

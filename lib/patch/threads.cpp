@@ -5,6 +5,7 @@
 #include <threads.h>
 
 #include "patch/hook.hpp"
+#include "posix/control.hpp"
 #include "posix/files.hpp"
 #include "posix/locks.hpp"
 #include "posix/multiplex.hpp"
@@ -14,6 +15,7 @@
 
 namespace posix = coir::posix;
 using coir::sys::real;
+COIR_HOOKS_OF(threads)
 using posix::limit;
 
 COIR_HOOK int pthread_once(pthread_once_t* control, void (*initialise)(void)) {
@@ -35,6 +37,22 @@ COIR_HOOK void __cxa_guard_abort(long long* guard) noexcept {
 }
 COIR_HOOK int pthread_barrier_wait(pthread_barrier_t* b) noexcept {
   return posix::barrier_wait(b);
+}
+// Starting a thread waits for nothing; COIR_PATCH_ALWAYS is for new threads too.
+COIR_HOOK int pthread_create(pthread_t* thread, const pthread_attr_t* how, void* (*run)(void*),
+                             void* argument) noexcept {
+  posix::thread_start<void*> start = {run, argument};
+  posix::wrap_thread(start);
+  const int r = real.pthread_create(thread, how, start.run, start.argument);
+  if (__builtin_expect(r != 0, 0)) posix::unwrap_thread(start, argument);
+  return r;
+}
+COIR_HOOK int thrd_create(thrd_t* thread, thrd_start_t run, void* argument) {
+  posix::thread_start<int> start = {run, argument};
+  posix::wrap_thread(start);
+  const int r = real.thrd_create(thread, start.run, start.argument);
+  if (__builtin_expect(r != thrd_success, 0)) posix::unwrap_thread(start, argument);
+  return r;
 }
 COIR_HOOK int pthread_join(pthread_t thread, void** result) {
   return COIR_COOPERATIVE ? posix::join(thread, result, CLOCK_REALTIME, nullptr)
@@ -176,7 +194,7 @@ COIR_HOOK long syscall(long number, ...) noexcept {
   if (number == SYS_futex) {
     if (!posix::futex(pointer<long>(a[0]), a[1], a[2], a[3], a[5], result))
       result = coir::sys::raw(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-  } else if (COIR_COOPERATIVE && named(number, a, result)) {
+  } else if (COIR_COOPERATIVE_IN(io) && named(number, a, result)) {
     return result;
   } else {
     result = coir::sys::raw(number, a[0], a[1], a[2], a[3], a[4], a[5]);

@@ -7,6 +7,7 @@
 
 namespace posix = coir::posix;
 using coir::sys::real;
+COIR_HOOKS_OF(time)
 
 COIR_HOOK unsigned sleep(unsigned seconds) {
   return COIR_COOPERATIVE ? posix::sleep(seconds) : real.sleep(seconds);

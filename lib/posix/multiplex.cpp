@@ -25,7 +25,7 @@ class masked {
   explicit masked(const sigset_t* mask) noexcept : active_(mask != nullptr) {
     if (!active_) return;
     mask_ = *reinterpret_cast<const std::uint64_t*>(mask);  // the kernel's part of it
-    if (innermost == nullptr) sys::raw(SYS_rt_sigprocmask, SIG_SETMASK, 0, sys::word(&before), sizeof before);
+    if (innermost == nullptr) before = scheduler::existing()->common_signal_mask();
     next_ = innermost;
     innermost = this;
     apply();
@@ -50,7 +50,7 @@ class masked {
   static void apply() noexcept {
     std::uint64_t all = innermost != nullptr ? ~std::uint64_t{0} : before;
     for (const masked* m = innermost; m != nullptr; m = m->next_) all &= m->mask_;
-    sys::raw(SYS_rt_sigprocmask, SIG_SETMASK, sys::word(&all), 0, sizeof all);
+    scheduler::existing()->set_common_signal_mask(all);
   }
 
   static inline thread_local masked* innermost = nullptr;

@@ -6,6 +6,7 @@
 
 #include "posix/locks.hpp"
 #include "posix/offload.hpp"
+#include "sys/categories.hpp"
 #include "sys/raw.hpp"
 #include "sys/real.hpp"
 #include "wait/lot.hpp"
@@ -126,7 +127,8 @@ bool futex(long* address, long op, long value, long third, long third_value, lon
     }
     return true;
   }
-  if (detail::cooperative == 0 || (command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET)) return false;
+  if (!sys::cooperative(sys::category::threads) || (command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET))
+    return false;
   const auto* duration = reinterpret_cast<const timespec*>(third);
   if (address == nullptr || (reinterpret_cast<std::uintptr_t>(address) & 3) != 0) return false;
   if (duration != nullptr && (!limit::valid(*duration) || duration->tv_sec < 0)) return false;

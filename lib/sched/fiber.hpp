@@ -28,6 +28,7 @@ namespace coir::sched {
 
 using detail::fiber_state;
 
+using detail::carries_flow;
 using detail::error_observed;
 using detail::fiber_flag;
 using detail::has_extras;
@@ -52,6 +53,9 @@ struct fiber : detail::fiber_base {
   void* locals = nullptr;                     // fiber-local values
   base::inbox_node inbox;                     // wake-ups from other threads
   std::uint32_t shield_depth = 0;
+  std::uint32_t patch_off_depth = 0;  // scopes in which its calls are not patched
+  bool has_signal_mask = false;       // its own, in `signal_mask` while it does not run
+  std::uint64_t signal_mask = 0;
   [[no_unique_address]] context::annotations annotations;
 
   fiber() noexcept {}  // member by member: zeroing the whole record costs more than a switch

@@ -16,7 +16,8 @@
 
 namespace coir::detail {
 constinit thread_local std::uint32_t cooperative = 0;
-}
+constinit thread_local std::uint32_t patch_off = 0;
+}  // namespace coir::detail
 
 namespace coir::sched {
 
@@ -110,6 +111,7 @@ scheduler::scheduler(unsigned slot)
       eh_(reinterpret_cast<eh_globals*>(abi::__cxa_get_globals())),
       next_id_(0),
       last_id_(0),
+      patch_off_(sys::read_settings().patch_off),
       thread_id_(static_cast<int>(sys::raw(SYS_gettid))),
       fds_(slot),
       main_() {
@@ -120,6 +122,7 @@ scheduler::scheduler(unsigned slot)
   main_.inbox.deliver = deliver_fiber;
   main_.annotations.adopt_thread();
   queue_.reserve();
+  detail::patch_off = patch_off_;
   main_.id = id_blocks.fetch_add(id_block, std::memory_order_relaxed);
   next_id_ = main_.id + 1;
   last_id_ = main_.id + id_block;
@@ -130,7 +133,7 @@ scheduler::~scheduler() {
   mail().retire();
   mail().deliver_all();
   this_thread = nullptr;
-  detail::cooperative = 0;
+  detail::cooperative = detail::patch_off = 0;
 }
 
 fiber* scheduler::create(const attributes* how, std::size_t payload_size) {
@@ -173,6 +176,7 @@ fiber* scheduler::create(const attributes* how, std::size_t payload_size) {
   enter(f);
   char* top = reinterpret_cast<char*>(f) - payload_size;
   f->annotations.begin(s.low, static_cast<std::size_t>(reinterpret_cast<char*>(f) - s.low));
+  if (__builtin_expect(carried_ != 0, 0)) inherit_carried(f);
   f->context = context::make_context(top, static_cast<std::size_t>(top - s.low), entry, control_words_);
   return f;
 }
@@ -213,7 +217,8 @@ void scheduler::clean(fiber& f) noexcept {
   f.callbacks = nullptr;
   f.raised = nullptr;
   f.timeouts = nullptr;
-  f.shield_depth = 0;
+  f.shield_depth = f.patch_off_depth = 0;
+  f.has_signal_mask = false;
   f.flags = f.interrupts = f.pending = 0;
 }
 
@@ -237,6 +242,7 @@ void scheduler::entry(context::transfer from) noexcept {
   if (__builtin_expect(--s.budget_ == 0, 0)) s.poll();
   fiber* to = s.queue_.empty() ? s.wait_for_ready() : s.queue_.pop();
   s.look_ahead();
+  if (__builtin_expect(s.carried_ != 0, 0)) s.drop_carried(self);
   s.keep_flow(self, to);
   s.current_ = to;
   context::before_switch(self->annotations, to->annotations, true);
@@ -263,7 +269,9 @@ fiber* scheduler::wait_for_ready() noexcept {
       stacks_.tick(at);
       until = std::min(until, at + context::stack_pool::period);
     }
+    if (__builtin_expect(carried_ != 0, 0)) idle_mask(true);
     const bool interrupted = mail().sleep(io_.get(), until);
+    if (__builtin_expect(carried_ != 0, 0)) idle_mask(false);
     if (!timers_.empty()) timers_.fire_due(now());
     if (interrupted && up.interrupted != nullptr) up.interrupted(*this);
   }
@@ -333,14 +341,15 @@ void scheduler::after_fork_in_child() noexcept {
   if (up.forked != nullptr) up.forked(*current_);
   fibers_.next = fibers_.prev = &fibers_;
   live_ = 0;
-  detail::cooperative = 0;
+  detail::cooperative = always_;
   external_ = 0;
+  own_masks_ = current_->has_signal_mask ? 1 : 0;
   if (current_ != &main_) {
     main_left_behind_ = true;
     main_.waiting = nullptr;
     insert(fibers_, current_->all);
     live_ = 1;
-    detail::cooperative = 1;
+    ++detail::cooperative;
   }
 }
 

@@ -76,6 +76,7 @@ class scheduler {
   void abandon(fiber* f) noexcept {
     queue_.give_up();
     f->all.unlink();
+    if (f->has(carries_flow)) drop_carried(f);
     recycle(f);
   }
   // The record and stack of a fiber that ended or never started.
@@ -159,6 +160,20 @@ class scheduler {
   // deadlock.
   void external_wait(int change) noexcept { external_ += change; }
 
+  // Patched calls of this thread go the cooperative way from now on, whether it has fibers or not.
+  void patch_always() noexcept {
+    if (always_ == 0) detail::cooperative += always_ = 1;
+  }
+
+  // --- what some fibers have of their own while they run ---
+  // Adds `change` to the depth of the current fiber's scopes in which no call of it is patched.
+  void switch_patch_off(int change) noexcept;
+  // rt_sigprocmask(2) for the current fiber; the kernel's answer.
+  long change_signal_mask(int how, const std::uint64_t* set, std::uint64_t* before) noexcept;
+  // The signal mask of this thread's fibers that have none of their own, and of the idle thread.
+  std::uint64_t common_signal_mask() noexcept;
+  void set_common_signal_mask(std::uint64_t mask) noexcept;
+
   // Whether the current fiber is throwing an exception right now.
   bool unwinding() const noexcept { return eh_->uncaught != 0; }
   std::uint32_t live() const noexcept { return live_; }
@@ -202,6 +217,9 @@ class scheduler {
   };
 
   static constexpr unsigned turn = 256;
+
+  // In fiber::eh_uncaught of one that is not running: it carries more than exceptions.
+  static constexpr unsigned carries_mark = 0x80000000U;
 
   static constexpr std::size_t record_room = (sizeof(fiber) + 63) / 64 * 64;
 
@@ -258,16 +276,26 @@ class scheduler {
   void keep_flow(fiber* self, fiber* to) noexcept {
     self->saved_errno = *errno_;
     *errno_ = to->saved_errno;
-    // A fiber's own fields are zero while it runs, so that this is one branch where no exceptions are about.
-    if (__builtin_expect((reinterpret_cast<std::uintptr_t>(eh_->caught) | eh_->uncaught |
+    // A fiber's own fields are zero while it runs, so that this is one branch where no exceptions are about,
+    // and nobody carries anything else.
+    if (__builtin_expect((reinterpret_cast<std::uintptr_t>(eh_->caught) | eh_->uncaught | carried_ |
                           reinterpret_cast<std::uintptr_t>(to->eh_caught) | to->eh_uncaught) != 0,
                          0)) {
       self->eh_caught = eh_->caught;
-      self->eh_uncaught = eh_->uncaught;
+      self->eh_uncaught = eh_->uncaught | carried_;
       eh_->caught = std::exchange(to->eh_caught, nullptr);
-      eh_->uncaught = std::exchange(to->eh_uncaught, 0);
+      const unsigned uncaught = std::exchange(to->eh_uncaught, 0);
+      eh_->uncaught = uncaught & ~carries_mark;
+      if (((uncaught | carried_) & carries_mark) != 0) carry(self, to);
     }
   }
+
+  // Exchanges what `self`, which leaves, and `to` have of their own besides (lib/sched/carry.cpp).
+  void carry(fiber* self, fiber* to) noexcept;
+  void note_carried(fiber* f) noexcept;         // `f`, which runs, may have begun or ceased to carry
+  void inherit_carried(fiber* child) noexcept;  // a fresh one has its maker's signal mask
+  void drop_carried(fiber* f) noexcept;         // it ends, or never began
+  void idle_mask(bool idle) noexcept;           // the thread sleeps on the current fiber's stack
 
   // First thing on a fresh stack (elsewhere switch_fibers does it): the other one is now suspended.
   static void arrived([[maybe_unused]] fiber* self, fiber* from, void* context) noexcept {
@@ -284,6 +312,7 @@ class scheduler {
   std::uint32_t live_ = 0;  // started and not ended, without main
   int* errno_;
   eh_globals* eh_;
+  unsigned carried_ = 0;  // carries_mark if the current fiber carries something
   guest_host* guest_ = nullptr;
   const base::nanoseconds* virtual_now_ = nullptr;
   base::nanoseconds seen_now_ = 0;  // what `now` last returned: deadlines are made from it
@@ -293,6 +322,10 @@ class scheduler {
   context::control_words control_words_ =
       context::control_words::current();  // new fibers begin with the thread's
   int external_ = 0;
+  std::uint32_t always_ = 0;       // 1: patched calls always go the cooperative way
+  std::uint32_t patch_off_;        // of fibers without a scope of their own: COIR_PATCH
+  unsigned own_masks_ = 0;         // fibers with a signal mask of their own
+  std::uint64_t common_mask_ = 0;  // of the others, while there are any with their own
   int thread_id_;
   bool run_down_ = false;
   bool main_left_behind_ =

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "sys/categories.hpp"
+
 extern "C" char** environ;
 
 namespace coir::sys {
@@ -16,6 +18,34 @@ namespace {
                               "': expected " + std::string(expected));
 }
 
+std::uint32_t category_of(std::string_view all, std::string_view name) {
+#define COIR_ONE(category, bit) \
+  if (name == #category) return 1U << (bit);
+  COIR_CATEGORIES(COIR_ONE)
+#undef COIR_ONE
+  if (name == "all") return all_categories;
+  std::string expected = "a list, with commas, of categories to patch, or with '-' before each, not to: all";
+#define COIR_ONE(category, bit) expected += " " #category;
+  COIR_CATEGORIES(COIR_ONE)
+#undef COIR_ONE
+  reject("COIR_PATCH", all, expected);
+}
+
+// "io,time": these only. "-names,-stdio": all but these. "": all.
+std::uint32_t parse_patch(std::string_view list) {
+  std::uint32_t off = list.empty() || list.starts_with('-') ? 0 : all_categories;
+  for (std::string_view rest = list; !rest.empty();) {
+    const std::size_t comma = rest.find(',');
+    std::string_view item = rest.substr(0, comma);
+    rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
+    const bool without = item.starts_with('-');
+    if (without) item.remove_prefix(1);
+    const std::uint32_t bits = category_of(list, item);
+    off = without ? off | bits : off & ~bits;
+  }
+  return off;
+}
+
 void apply(settings& result, std::string_view name, std::string_view value) {
   if (name == "COIR_REACTOR") {
     if (value == "epoll")
@@ -24,8 +54,14 @@ void apply(settings& result, std::string_view name, std::string_view value) {
       result.reactor = reactor_choice::uring;
     else if (value != "" && value != "auto")
       reject(name, value, "epoll, uring or auto");
+  } else if (name == "COIR_PATCH") {
+    result.patch_off = parse_patch(value);
+  } else if (name == "COIR_PATCH_ALWAYS") {
+    if (value != "" && value != "0" && value != "1") reject(name, value, "0 or 1");
+    result.patch_always = value == "1";
   } else if (name != "COIR_VERIFY") {  // that one is coir-patch's own
-    reject(name, value, "no such variable; there are COIR_REACTOR and COIR_VERIFY");
+    reject(name, value,
+           "no such variable; there are COIR_REACTOR, COIR_PATCH, COIR_PATCH_ALWAYS and COIR_VERIFY");
   }
 }
 

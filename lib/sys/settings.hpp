@@ -1,12 +1,16 @@
 // The COIR_* environment variables, read once and checked.
 #pragma once
 
+#include <cstdint>
+
 namespace coir::sys {
 
 enum class reactor_choice { automatic, epoll, uring };
 
 struct settings {
   reactor_choice reactor = reactor_choice::automatic;  // COIR_REACTOR=epoll|uring
+  std::uint32_t patch_off = 0;                         // COIR_PATCH: the categories that are not patched
+  bool patch_always = false;                           // COIR_PATCH_ALWAYS=1
 };
 
 // The settings of this process.

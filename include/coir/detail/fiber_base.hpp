@@ -37,6 +37,7 @@ enum fiber_flag : std::uint8_t {
   error_observed = 4,  // some handle rethrew or looked at the exception
   has_extras = 8,      // a name or callbacks: there is something to free
   own_stack_size = 16,
+  carries_flow = 32,  // something of the thread is this fiber's own while it runs: see scheduler::carry
 };
 
 // A record that was recycled by the same thread is reused as it is: all that is not set by spawn is back to
@@ -114,7 +115,10 @@ inline void release(fiber_base* f) noexcept {
 }
 
 // The fibers of the calling thread other than its main one that have not ended, plus reasons to patch always.
-// Not zero: a patched call goes the cooperative way.
+// Not zero: a patched call goes the cooperative way …
 extern constinit thread_local std::uint32_t cooperative __attribute__((tls_model("initial-exec")));
+// … unless its category (lib/sys/categories.hpp) is among these: switched off by COIR_PATCH, by the running
+// fiber's scoped_off, or by a signal handler that runs.
+extern constinit thread_local std::uint32_t patch_off __attribute__((tls_model("initial-exec")));
 
 }  // namespace coir::detail

@@ -1,0 +1,83 @@
+#include "posix/control.hpp"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "base/check.hpp"
+#include "coir/patch.hpp"
+#include "posix/descriptor.hpp"
+#include "sys/settings.hpp"
+
+namespace coir::posix {
+namespace {
+
+bool always = false;
+
+void begin_always() noexcept try { scheduler::ensure().patch_always(); } catch (const std::exception& e) {
+  const std::string text = std::string(e.what()) + "\n";
+  base::write_text(2, text.c_str());
+  ::_exit(2);
+}
+
+template <class Result>
+Result run_patched(void* p) {
+  const thread_start<Result> start = *static_cast<thread_start<Result>*>(p);
+  delete static_cast<thread_start<Result>*>(p);
+  begin_always();
+  return start.run(start.argument);
+}
+
+template <class Result>
+void wrap(thread_start<Result>& start) noexcept {
+  if (__builtin_expect(!always, 1)) return;
+  auto* inner = new (std::nothrow) thread_start<Result>(start);
+  if (inner != nullptr) start = {run_patched<Result>, inner};
+}
+
+template <class Result>
+void unwrap(const thread_start<Result>& start, const void* argument) noexcept {
+  if (start.argument != argument) delete static_cast<thread_start<Result>*>(start.argument);
+}
+
+}  // namespace
+
+void patch_always_if_asked() noexcept {
+  // Without the variable nothing is made, and a wrong environment is reported by who first uses coir.
+  if (std::getenv("COIR_PATCH_ALWAYS") == nullptr) return;
+  try {
+    always = sys::read_settings().patch_always;
+  } catch (const std::exception&) {
+    always = true;  // begin_always will meet it again, and tell
+  }
+  if (always) begin_always();
+}
+
+void wrap_thread(thread_start<void*>& start) noexcept {
+  wrap(start);
+}
+void wrap_thread(thread_start<int>& start) noexcept {
+  wrap(start);
+}
+void unwrap_thread(const thread_start<void*>& start, const void* argument) noexcept {
+  unwrap(start, argument);
+}
+void unwrap_thread(const thread_start<int>& start, const void* argument) noexcept {
+  unwrap(start, argument);
+}
+
+}  // namespace coir::posix
+
+namespace coir::patch {
+
+scoped_off::scoped_off() {
+  sched::scheduler::ensure().switch_patch_off(1);
+}
+scoped_off::~scoped_off() {
+  sched::scheduler::existing()->switch_patch_off(-1);
+}
+
+}  // namespace coir::patch
