@@ -9,6 +9,7 @@
 #include "posix/elsewhere.hpp"
 #include "posix/filelocks.hpp"
 #include "posix/processes.hpp"
+#include "posix/signals.hpp"
 
 namespace posix = coir::posix;
 using coir::sys::real;

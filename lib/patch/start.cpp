@@ -43,7 +43,7 @@ __attribute__((constructor(101))) void start() {
 __attribute__((constructor)) void obey_environment() {
   const char* wanted = ::getenv("COIR_VERIFY");
   if (wanted != nullptr && ::strcmp(wanted, "1") == 0) verify();
-  coir::posix::patch_always_if_asked();
+  coir::posix::obey_environment();
 }
 
 }  // namespace

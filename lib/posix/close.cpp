@@ -11,6 +11,7 @@
 
 #include "posix/descriptor.hpp"
 #include "posix/offload.hpp"
+#include "posix/signals.hpp"
 #include "sys/raw.hpp"
 #include "sys/real.hpp"
 
@@ -83,7 +84,8 @@ std::atomic<bool> linger_used{false};
 
 void forget(int fd) noexcept {
   reactor::fd_owner* owner = owner_of(fd);
-  if (owner == nullptr) return;
+  // A signal handler may have interrupted coir at work on the descriptor's state.
+  if (owner == nullptr || in_handler()) return;
   owner->made_here.store(0, std::memory_order_relaxed);
   std::uint64_t users = owner->users.load(std::memory_order_acquire);
   if (users == 0 || in_vfork_child()) return;

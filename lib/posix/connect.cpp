@@ -42,7 +42,6 @@ long finish_connect(call& c, const sockaddr* to, socklen_t size, base::nanosecon
   do {
     const long r = wait_ready(c, direction::out, deadline);
     if (r == -EAGAIN) return -EINPROGRESS;  // SO_SNDTIMEO, as the kernel says it
-    if (r == -EINTR && !c.ends_by_signal) continue;
     if (r < 0) return r;
   } while (!ready_now(c.fd, direction::out));
   sockaddr_storage peer;
@@ -67,21 +66,18 @@ long connect_by_flag(call& c, long flags, const sockaddr* to, socklen_t size,
     if (r != -EAGAIN || is_internet(c.fd)) return r;
     // AF_UNIX with a full backlog: no event tells of room in it.
     const long w = nap(c, deadline);
-    if (w < 0 && (w != -EINTR || c.ends_by_signal)) return w;
+    if (w < 0) return w;
   }
 }
 
 long connect_by_operation(call& c, const sockaddr* to, socklen_t size, base::nanoseconds deadline) noexcept {
-  long r;
-  do {
-    wait::waiting_operation op;
-    op.kind = reactor::op_kind::connect;
-    op.fd = c.fd;
-    op.state = c.state;
-    op.buffer = const_cast<sockaddr*>(to);
-    op.size = size;
-    r = wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal});
-  } while (r == -EINTR && !c.ends_by_signal);
+  wait::waiting_operation op;
+  op.kind = reactor::op_kind::connect;
+  op.fd = c.fd;
+  op.state = c.state;
+  op.buffer = const_cast<sockaddr*>(to);
+  op.size = size;
+  const long r = wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal});
   // io_uring does not join a connection in progress, as a blocking connect does.
   if (r == -EALREADY) return finish_connect(c, to, size, deadline);
   if (r == -EAGAIN && is_internet(c.fd)) return -EINPROGRESS;
@@ -118,7 +114,6 @@ long accept_when_ready(call& c, sockaddr* from, socklen_t* from_size, int flags,
       return r;
     }
     const long r = wait_ready(c, direction::in, deadline);
-    if (r == -EINTR && !c.ends_by_signal) continue;
     if (r < 0) return r;
   }
 }
@@ -158,18 +153,14 @@ int accept4(int fd, sockaddr* from, socklen_t* from_size, int flags) noexcept {
   c.ends_by_signal = deadline != base::never;
   if (!completes_io(c))
     return static_cast<int>(answer(fresh(accept_when_ready(c, from, from_size, flags, deadline))));
-  long r;
-  do {
-    wait::waiting_operation op;
-    op.kind = reactor::op_kind::accept;
-    op.fd = fd;
-    op.state = c.state;
-    op.address = from;
-    op.address_size = from_size;
-    op.flags = flags;
-    r = wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal});
-  } while (r == -EINTR && !c.ends_by_signal);
-  return static_cast<int>(answer(fresh(r)));
+  wait::waiting_operation op;
+  op.kind = reactor::op_kind::accept;
+  op.fd = fd;
+  op.state = c.state;
+  op.address = from;
+  op.address_size = from_size;
+  op.flags = flags;
+  return static_cast<int>(answer(fresh(wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal}))));
 }
 
 void note_new_socket(int fd) noexcept {

@@ -10,6 +10,8 @@
 #include "base/check.hpp"
 #include "coir/patch.hpp"
 #include "posix/descriptor.hpp"
+#include "posix/signals.hpp"
+#include "sys/categories.hpp"
 #include "sys/settings.hpp"
 
 namespace coir::posix {
@@ -45,13 +47,15 @@ void unwrap(const thread_start<Result>& start, const void* argument) noexcept {
 
 }  // namespace
 
-void patch_always_if_asked() noexcept {
+void obey_environment() noexcept {
   // Without the variable nothing is made, and a wrong environment is reported by who first uses coir.
-  if (std::getenv("COIR_PATCH_ALWAYS") == nullptr) return;
+  if (std::getenv("COIR_PATCH_ALWAYS") == nullptr && std::getenv("COIR_PATCH") == nullptr) return;
   try {
-    always = sys::read_settings().patch_always;
+    const sys::settings& asked = sys::read_settings();
+    if ((asked.patch_off & static_cast<std::uint32_t>(sys::category::signals)) != 0) leave_handlers_alone();
+    always = asked.patch_always;
   } catch (const std::exception&) {
-    always = true;  // begin_always will meet it again, and tell
+    always = std::getenv("COIR_PATCH_ALWAYS") != nullptr;  // begin_always will meet it again, and tell
   }
   if (always) begin_always();
 }

@@ -6,9 +6,9 @@
 
 namespace coir::posix {
 
-// COIR_PATCH_ALWAYS=1: the calling thread's calls go the cooperative way even while it has one fiber only.
-// Ends the process, with a message, if the environment is wrong.
-void patch_always_if_asked() noexcept;
+// At start-up, by the process's first thread. COIR_PATCH_ALWAYS=1: its calls go the cooperative way even
+// while it has one fiber only; if the environment is wrong, the process ends with a message.
+void obey_environment() noexcept;
 
 // With COIR_PATCH_ALWAYS=1 wraps what a new thread is to run, so that it begins by the same; else, or if
 // there is no memory, leaves both as they are. `Result` is what a thread's function returns.

@@ -148,7 +148,7 @@ long nap(call& c, base::nanoseconds deadline) noexcept {
   const base::nanoseconds now = c.s.now();
   if (now >= deadline) return -EAGAIN;
   wait::waiter w(c.s);
-  w.ends_by_signal = c.ends_by_signal;
+  w.ended_by = c.ends_by_signal ? wait::ending_handlers::all : wait::ending_handlers::without_restart;
   switch (wait::park_until(w, c.name, std::min(deadline, now + 1'000'000))) {
     case wait::outcome::signalled:
       return -EINTR;

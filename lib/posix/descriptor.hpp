@@ -19,9 +19,9 @@ struct call {
   scheduler& s;
   int fd;
   const char* name;
-  fd_state* state;           // null: unknown to coir, the plain call is to be made
-  std::uint32_t generation;  // the owner of the number that the call was made for
-  bool ends_by_signal = false;
+  fd_state* state;              // null: unknown to coir, the plain call is to be made
+  std::uint32_t generation;     // the owner of the number that the call was made for
+  bool ends_by_signal = false;  // also by a handler with SA_RESTART
 
   call(int descriptor, const char* what) noexcept
       : s(*scheduler::existing()),

@@ -42,6 +42,7 @@ struct abandonable : offloaded {
 
 // 0 when `job` is done: the caller takes its results and deletes it. Else the errno of the interruption, and
 // the job is nobody's any more.
-int attend(const char* name, abandonable* job, bool endless) noexcept;
+int attend(const char* name, abandonable* job, bool endless,
+           wait::ending_handlers handlers = wait::ending_handlers::none) noexcept;
 
 }  // namespace coir::posix

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <sys/file.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "posix/close.hpp"
@@ -23,8 +22,15 @@ long try_again(const char* name, Try attempt, Busy busy) noexcept {
     if (!busy(r)) return r;
     if (const int error = wait::interrupt_errno(*s.current())) return -error;
     wait::waiter w(s);
-    if (wait::park_until(w, name, again.next(s, base::never)) == wait::outcome::interrupted)
-      return -wait::interrupt_errno(*s.current());
+    w.ended_by = wait::ending_handlers::without_restart;
+    switch (wait::park_until(w, name, again.next(s, base::never))) {
+      case wait::outcome::interrupted:
+        return -wait::interrupt_errno(*s.current());
+      case wait::outcome::signalled:
+        return -EINTR;
+      default:
+        break;
+    }
   }
 }
 
@@ -51,31 +57,6 @@ int lockf(int fd, int command, off_t size) noexcept {
   what.l_whence = SEEK_CUR;
   what.l_len = size;
   return command == F_LOCK ? lock_record(fd, F_SETLKW, &what) : -1;
-}
-
-long wait_for_signal(const sigset_t* set, siginfo_t* info, const timespec* duration,
-                     const char* name) noexcept {
-  scheduler& s = *scheduler::existing();
-  const timespec none = {};
-  const auto take = [&] {
-    return sys::raw(SYS_rt_sigtimedwait, sys::word(set), sys::word(info), sys::word(&none), 8);
-  };
-  if (duration != nullptr && (duration->tv_sec < 0 || !limit::valid(*duration))) return -EINVAL;
-  const base::nanoseconds deadline =
-      duration == nullptr ? base::never : base::add_saturated(s.now(), base::from_timespec(*duration));
-  long r = take();
-  if (r != -EAGAIN || (duration != nullptr && deadline <= s.now())) return r;
-  const int fd = ::signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (fd < 0) return -errno;
-  call c(fd, name);
-  c.ends_by_signal = true;
-  do {
-    const long w = wait_ready(c, direction::in, deadline, false);
-    r = take();  // also at the deadline
-    if (r == -EAGAIN && w < 0) r = w;
-  } while (r == -EAGAIN && s.now() < deadline);
-  posix::close(fd);
-  return r;
 }
 
 }  // namespace coir::posix

@@ -115,7 +115,6 @@ long transfer(call& c, const request& q) noexcept {
           r = wait_ready(c, q.d, deadline);
           if (r == 0) continue;
         }
-        if (r == -EINTR) continue;  // restarts, as under SA_RESTART
       }
     }
     if (r <= 0) return result(r);

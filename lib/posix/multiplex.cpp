@@ -12,54 +12,12 @@
 #include <new>
 
 #include "posix/descriptor.hpp"
+#include "posix/signals.hpp"
 #include "sys/raw.hpp"
 #include "wait/interrupt.hpp"
 
 namespace coir::posix {
 namespace {
-
-// The signal mask of a call, in force while it waits. Several fibers of a thread may be in such calls: then
-// what any of them lets through is let through, and the last one to leave restores what was before the first.
-class masked {
- public:
-  explicit masked(const sigset_t* mask) noexcept : active_(mask != nullptr) {
-    if (!active_) return;
-    mask_ = *reinterpret_cast<const std::uint64_t*>(mask);  // the kernel's part of it
-    if (innermost == nullptr) before = scheduler::existing()->common_signal_mask();
-    next_ = innermost;
-    innermost = this;
-    apply();
-  }
-  ~masked() {
-    if (!active_) return;
-    masked** at = &innermost;
-    while (*at != this) at = &(*at)->next_;
-    *at = next_;
-    apply();
-  }
-  masked(const masked&) = delete;
-  masked& operator=(const masked&) = delete;
-
-  // Whether a signal waits that `mask` lets through. Its handler has run then, and the call is over.
-  static bool lets_one_through(const sigset_t* mask) noexcept {
-    timespec none = {};
-    return mask != nullptr && sys::raw(SYS_ppoll, 0, 0, sys::word(&none), sys::word(mask), 8) == -EINTR;
-  }
-
- private:
-  static void apply() noexcept {
-    std::uint64_t all = innermost != nullptr ? ~std::uint64_t{0} : before;
-    for (const masked* m = innermost; m != nullptr; m = m->next_) all &= m->mask_;
-    scheduler::existing()->set_common_signal_mask(all);
-  }
-
-  static inline thread_local masked* innermost = nullptr;
-  static inline thread_local std::uint64_t before = 0;
-
-  bool active_;
-  std::uint64_t mask_ = 0;
-  masked* next_ = nullptr;
-};
 
 long poll_now(pollfd* fds, nfds_t count) noexcept {
   timespec none = {};
@@ -146,13 +104,14 @@ constexpr base::nanoseconds look_again = 1'000'000;
 // were closed, after `gone(index)` for each.
 template <class Gone>
 long wait_any(scheduler& s, const pollfd* fds, std::size_t count, const char* name,
-              base::nanoseconds deadline, Gone gone) noexcept {
+              base::nanoseconds deadline, const std::uint64_t* mask, Gone gone) noexcept {
   if (const int error = wait::interrupt_errno(*s.current())) return -error;
   if (count > 0 && wait::reactor_of(s) == nullptr) return -ENOMEM;
   watch_set watches(count);
   if (!watches.ok()) return -ENOMEM;
   wait::waiter w(s);
-  w.ends_by_signal = true;
+  w.ended_by = wait::ending_handlers::all;
+  w.mask = mask;
   bool blind = false;
   for (std::size_t i = 0; i < count; ++i) {
     if (fds[i].fd < 0) continue;
@@ -193,7 +152,7 @@ long ask_and_wait(const char* name, const pollfd* fds, std::size_t count, base::
   s.charge();
   long found = ask();
   if (found != 0) return found;
-  if (masked::lets_one_through(mask)) return -EINTR;
+  if (lets_signal_through(mask)) return -EINTR;
   if (limit <= 0) {
     s.yield_any();
     return ask();
@@ -201,7 +160,7 @@ long ask_and_wait(const char* name, const pollfd* fds, std::size_t count, base::
   const base::nanoseconds deadline = limit == base::never ? base::never : base::add_saturated(s.now(), limit);
   const masked during(mask);
   for (;;) {
-    const long r = wait_any(s, fds, count, name, deadline, gone);
+    const long r = wait_any(s, fds, count, name, deadline, during.mask(), gone);
     if (r < 0) return r;
     found = ask();
     if (found != 0 || r == 0 || s.now() >= deadline) return found;

@@ -163,7 +163,7 @@ void keep(offloaded* self) noexcept {
 
 }  // namespace
 
-int attend(const char* name, abandonable* job, bool endless) noexcept {
+int attend(const char* name, abandonable* job, bool endless, wait::ending_handlers handlers) noexcept {
   scheduler& s = *scheduler::existing();
   if (const int error = wait::interrupt_errno(*s.current())) {
     delete job;
@@ -175,6 +175,7 @@ int attend(const char* name, abandonable* job, bool endless) noexcept {
     return ENOMEM;
   }
   wait::waiter w(s);
+  w.ended_by = handlers;
   a->job = job;
   a->waiting = &w;
   a->run = [](offloaded* self) noexcept -> long {

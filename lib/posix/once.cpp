@@ -6,6 +6,7 @@
 
 #include "posix/locks.hpp"
 #include "posix/offload.hpp"
+#include "posix/signals.hpp"
 #include "sys/categories.hpp"
 #include "sys/raw.hpp"
 #include "sys/real.hpp"
@@ -115,6 +116,10 @@ bool futex(long* address, long op, long value, long third, long third_value, lon
   const long command = op & FUTEX_CMD_MASK;
   const bool wakes = command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET;
   if (wakes) {
+    if (in_handler()) {
+      lot::wake_later(address);
+      return false;
+    }
     std::atomic_thread_fence(std::memory_order_seq_cst);  // the word was changed before
     if (!lot::anyone()) return false;
     const auto most = static_cast<unsigned>(value > 0 ? value : 1);

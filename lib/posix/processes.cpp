@@ -26,10 +26,7 @@ namespace {
 long wait_for_pidfd(int fd, const char* name) noexcept {
   call c(fd, name);
   if (c.state == nullptr) return -EBADF;
-  for (;;) {
-    const long r = wait_ready(c, direction::in, base::never, false);
-    if (r != -EINTR) return r;
-  }
+  return wait_ready(c, direction::in, base::never, false);
 }
 
 // Waits until the one child may have something to tell.
@@ -45,8 +42,15 @@ long wait_for_child(pid_t pid, bool stops_too, recheck& again, const char* name)
     }
   }
   wait::waiter w(s);
-  const wait::outcome o = wait::park_until(w, name, again.next(s, base::never));
-  return o == wait::outcome::interrupted ? -wait::interrupt_errno(*s.current()) : 0;
+  w.ended_by = wait::ending_handlers::without_restart;
+  switch (wait::park_until(w, name, again.next(s, base::never))) {
+    case wait::outcome::interrupted:
+      return -wait::interrupt_errno(*s.current());
+    case wait::outcome::signalled:
+      return -EINTR;
+    default:
+      return 0;
+  }
 }
 
 // Waits until a child of that kind has something to tell, or none is left.
@@ -65,7 +69,7 @@ long wait_for_children(long type, long id, int options, const char* name) noexce
   job->type = type;
   job->id = id;
   job->options = options;
-  const int error = attend(name, job, true);
+  const int error = attend(name, job, true, wait::ending_handlers::without_restart);
   if (error == 0) delete job;
   return -error;
 }
@@ -84,7 +88,7 @@ long wait4_answer(pid_t pid, int* status, int options, rusage* usage, const char
                    : pid == -1 ? wait_for_children(P_ALL, 0, wanted, name)
                                : wait_for_children(P_PGID, pid == 0 ? ::getpgrp() : -static_cast<long>(pid),
                                                    wanted, name);
-    if (w < 0 && w != -EINTR) return w;
+    if (w < 0) return w;
   }
 }
 
@@ -108,7 +112,7 @@ int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept {
                    : static_cast<int>(type) == P_PIDFD && !stops
                        ? wait_for_pidfd(static_cast<int>(id), "waitid")
                        : wait_for_children(type, id, options, "waitid");
-    if (w < 0 && w != -EINTR) return static_cast<int>(answer(w));
+    if (w < 0) return static_cast<int>(answer(w));
   }
 }
 
@@ -181,7 +185,8 @@ int system(const char* command) noexcept {
     errno = error;
     result = 0;
   } else {
-    result = wait4_answer(pid, &status, 0, nullptr, "system");
+    do result = wait4_answer(pid, &status, 0, nullptr, "system");
+    while (result == -EINTR);
     if (result == -ECANCELED || result == -ETIMEDOUT) {
       ::kill(pid, SIGKILL);
       while (sys::raw(SYS_wait4, pid, sys::word(&status), 0, 0) == -EINTR) {  // it is gone in no time

@@ -69,13 +69,11 @@ long receive(call& c, int flags, std::size_t wanted, patience& p, TryNow try_now
       op.poll_first = true;
       fill(op);
       const long r = wait::perform(c.s, op, {c.name, p.deadline, c.ends_by_signal});
-      if (r == -EINTR && !c.ends_by_signal) continue;
       if (r >= 0 && plain) note_read(c, r, wanted);
       if (r != -EOPNOTSUPP) return r;
     }
     c.state->drained = !c.state->hung;
     const long r = wait_ready(c, direction::in, p.deadline);
-    if (r == -EINTR && !c.ends_by_signal) continue;
     if (r == -EPERM) return try_now(0);
     if (r < 0) return r;
     try_first = true;

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "posix/locks.hpp"
+#include "posix/signals.hpp"
 #include "sys/real.hpp"
 #include "wait/lot.hpp"
 
@@ -91,6 +92,7 @@ int sem_wait(sem_t* s, const limit& until) noexcept {
 }
 
 void sem_posted(sem_t* s) noexcept {
+  if (__builtin_expect(in_handler(), 0)) return lot::wake_later(s);
   if (lot::anyone()) lot::wake(s, 1);
 }
 

@@ -21,7 +21,7 @@ bool valid(const timespec& t) noexcept {
 int sleep_until(scheduler& s, base::nanoseconds deadline, const char* name) noexcept {
   if (const int error = wait::interrupt_errno(*s.current())) return error;
   wait::waiter w(s);
-  w.ends_by_signal = true;
+  w.ended_by = wait::ending_handlers::all;
   switch (wait::park_until(w, name, deadline)) {
     case wait::outcome::signalled:
       return EINTR;

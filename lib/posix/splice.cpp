@@ -28,7 +28,7 @@ long wait_end(call& c, direction d) noexcept {
     if (const int error = may_wait(c, d, deadline)) return -error;
     const long r = wait_ready(c, d, deadline);
     if (r == -EPERM) return 0;
-    if (r < 0 && r != -EINTR) return r;
+    if (r < 0) return r;
   }
   return 0;
 }
@@ -148,7 +148,7 @@ ssize_t vmsplice(int fd, const iovec* v, size_t count, unsigned flags) noexcept 
     if (r != -EAGAIN) return answer(r);
     base::nanoseconds deadline = base::never;
     if (const int error = may_wait(c, d, deadline)) return answer(-error);
-    if (const long w = wait_ready(c, d, deadline); w < 0 && w != -EINTR) return answer(w);
+    if (const long w = wait_ready(c, d, deadline); w < 0) return answer(w);
   }
 }
 

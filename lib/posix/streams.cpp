@@ -79,9 +79,8 @@ bool wait_for_input(FILE* f) noexcept {
   do {
     ::funlockfile(f);
     r = wait_ready(c, direction::in, deadline, false);
-    if (r == 0 && !ready_now(fd, direction::in)) r = -EINTR;  // another reader was faster
     while (::ftrylockfile(f) != 0) nap(c, base::never);
-  } while (r == -EINTR && !c.ends_by_signal);
+  } while (r == 0 && !ready_now(fd, direction::in));  // another reader was faster
   if (r == 0 || r == -EPERM) return true;
   f->_flags |= error_seen;
   errno = static_cast<int>(-r);

@@ -47,7 +47,6 @@ long transmit(call& c, int flags, Total total, TryNow try_now) noexcept {
     r = c.state->kind == fd_kind::socket && ready_now(c.fd, direction::out)
             ? nap(c, deadline)
             : wait_ready(c, direction::out, deadline);
-    if (r == -EINTR && !c.ends_by_signal) continue;
     if (r < 0) return result(r);
     if (done > 0 && was_reset(c)) return result(0);
   }

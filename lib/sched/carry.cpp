@@ -5,10 +5,14 @@
 // so by `carries_mark`, in a word that every switch reads anyway: the others pay nothing.
 // I1: while it runs, `carried_` tells whether the current fiber has any; while it does not, the mark in
 //     fiber::eh_uncaught does.
-// I2: `common_mask_` is the mask of all fibers without their own; it is known while own_masks_ != 0, and the
-//     kernel's own for this thread otherwise.
-#include <errno.h>
+// I2: `common_mask_` is the mask of all fibers without their own. It is known while some have their own, or
+//     an overlay is in force in its place; otherwise it is what the kernel has for this thread.
+#include <fcntl.h>
 #include <signal.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
 
 #include "sched/scheduler.hpp"
 #include "sys/categories.hpp"
@@ -34,12 +38,16 @@ void set_kernel_mask(std::uint64_t mask) noexcept {
   sys::raw(SYS_rt_sigprocmask, SIG_SETMASK, sys::word(&mask), 0, sizeof mask);
 }
 
-// `to`, when `from` was in force. A SIGPIPE is always the thread's whose write raised it: one that a fiber
-// holds back must not reach another.
-std::uint64_t exchange_mask(std::uint64_t from, std::uint64_t to) noexcept {
-  std::uint64_t pending = 0;
-  if ((from & ~to & bit(SIGPIPE)) != 0) sys::raw(SYS_rt_sigpending, sys::word(&pending), sizeof pending);
-  return to | (pending & bit(SIGPIPE));
+// Of the pending signals those for this thread alone. Only /proc tells them from the process's.
+std::uint64_t pending_for_thread() noexcept {
+  char text[4096];
+  const long fd = sys::raw(SYS_openat, AT_FDCWD, sys::word("/proc/thread-self/status"), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  const long size = sys::raw(SYS_read, fd, sys::word(text), sizeof text - 1);
+  sys::raw(SYS_close, fd);
+  text[std::max(size, 0L)] = '\0';
+  const char* found = std::strstr(text, "\nSigPnd:\t");
+  return found != nullptr ? std::strtoull(found + 9, nullptr, 16) : 0;
 }
 
 }  // namespace
@@ -50,12 +58,26 @@ void scheduler::note_carried(fiber* f) noexcept {
   if (any) f->set(detail::carries_flow);
 }
 
+std::uint64_t scheduler::mask_for(const fiber& f) const noexcept {
+  return f.has_signal_mask ? f.signal_mask : overlaid_ ? overlay_mask_ : common_mask_;
+}
+
+// A signal that was sent to this thread (raise, or a SIGPIPE of its own write) while a fiber blocks it is
+// this fiber's: it stays blocked until that lets it through. One for the process is for whoever lets it.
+void scheduler::change_kernel_mask(std::uint64_t from, std::uint64_t to) noexcept {
+  if ((from & ~to) != 0) {
+    std::uint64_t pending = 0;
+    sys::raw(SYS_rt_sigpending, sys::word(&pending), sizeof pending);
+    if ((pending & from & ~to) != 0) pending = pending_for_thread();
+    held_ = (held_ & ~from) | (pending & from);
+  }
+  set_kernel_mask(to | held_ | awaited_);
+}
+
 void scheduler::carry(fiber* self, fiber* to) noexcept {
   const bool comes = to->patch_off_depth != 0 || to->has_signal_mask;
-  if (self->has_signal_mask || to->has_signal_mask) {
-    const std::uint64_t before = self->has_signal_mask ? self->signal_mask : common_mask_;
-    set_kernel_mask(exchange_mask(before, to->has_signal_mask ? to->signal_mask : common_mask_));
-  }
+  if ((self->has_signal_mask || to->has_signal_mask) && mask_for(*self) != mask_for(*to))
+    change_kernel_mask(self->has_signal_mask ? self->signal_mask : 0, mask_for(*to));
   detail::patch_off = to->patch_off_depth != 0 ? sys::all_categories : patch_off_;
   carried_ = comes ? carries_mark : 0;
 }
@@ -71,8 +93,9 @@ void scheduler::inherit_carried(fiber* child) noexcept {
 
 void scheduler::drop_carried(fiber* f) noexcept {
   if (f->has_signal_mask) {
-    if (f == current_) set_kernel_mask(exchange_mask(f->signal_mask, common_mask_));
     f->has_signal_mask = false;
+    held_ &= ~f->signal_mask;
+    if (f == current_) set_kernel_mask(mask_for(*f) | held_ | awaited_);
     --own_masks_;
   }
   f->patch_off_depth = 0;
@@ -82,10 +105,20 @@ void scheduler::drop_carried(fiber* f) noexcept {
   carried_ = 0;
 }
 
+// What some fiber lets through.
+std::uint64_t scheduler::mask_of_all() noexcept {
+  if (overlaid_) return overlay_mask_;
+  if (own_masks_ <= live_) return common_mask_;
+  std::uint64_t all = main_.signal_mask;
+  for (base::list_node* n = fibers_.next; n != &fibers_; n = n->next) all &= fiber_of(n)->signal_mask;
+  return all;
+}
+
 void scheduler::idle_mask(bool idle) noexcept {
-  const fiber& f = *current_;
-  if (!f.has_signal_mask) return;
-  set_kernel_mask(idle ? exchange_mask(f.signal_mask, common_mask_) : f.signal_mask);
+  if (!idle)
+    set_kernel_mask(mask_for(*current_) | held_ | awaited_);
+  else
+    change_kernel_mask(current_->has_signal_mask ? current_->signal_mask : 0, mask_of_all());
 }
 
 void scheduler::switch_patch_off(int change) noexcept {
@@ -102,14 +135,22 @@ long scheduler::change_signal_mask(int how, const std::uint64_t* set, std::uint6
   fiber* f = current_;
   if (f->has_signal_mask)
     was = f->signal_mask;
-  else if (own_masks_ != 0)
+  else if (mask_known())
     was = common_mask_;
   if (before != nullptr) *before = was;
   if (set == nullptr || guest_ != nullptr) return 0;
-  if (own_masks_ == 0) common_mask_ = was;
+  if (live_ == 0) {  // the only fiber's mask is the thread's
+    if (f->has_signal_mask) --own_masks_;
+    f->has_signal_mask = false;
+    held_ = 0;
+    note_carried(f);
+    return 0;
+  }
+  if (!mask_known()) common_mask_ = was;
   const std::uint64_t now = how == SIG_SETMASK ? *set : how == SIG_BLOCK ? was | *set : was & ~*set;
   f->signal_mask = now & ~(of_libc | bit(SIGKILL) | bit(SIGSTOP));
-  set_kernel_mask(f->signal_mask);
+  held_ &= ~(was & ~f->signal_mask);
+  set_kernel_mask(f->signal_mask | held_ | awaited_);
   const bool own = f->signal_mask != common_mask_;
   if (own == f->has_signal_mask) return 0;
   f->has_signal_mask = own;
@@ -118,13 +159,34 @@ long scheduler::change_signal_mask(int how, const std::uint64_t* set, std::uint6
   return 0;
 }
 
-std::uint64_t scheduler::common_signal_mask() noexcept {
-  return own_masks_ != 0 ? common_mask_ : kernel_mask();
+std::uint64_t scheduler::common_signal_mask() const noexcept {
+  return mask_known() ? common_mask_ : kernel_mask();
 }
 
-void scheduler::set_common_signal_mask(std::uint64_t mask) noexcept {
-  common_mask_ = mask;
-  if (!current_->has_signal_mask) set_kernel_mask(mask);
+void scheduler::overlay_signal_mask(const std::uint64_t* mask) noexcept {
+  if (!mask_known()) common_mask_ = kernel_mask();
+  overlaid_ = mask != nullptr;
+  if (overlaid_) overlay_mask_ = *mask;
+  if (!current_->has_signal_mask) set_kernel_mask(mask_for(*current_) | held_ | awaited_);
+}
+
+void scheduler::await_signals(std::uint64_t signals) noexcept {
+  if (!mask_known()) common_mask_ = kernel_mask();
+  awaited_ = signals;
+  set_kernel_mask(mask_for(*current_) | held_ | awaited_);
+}
+
+void scheduler::note_handler(int signal, bool restarts) noexcept {
+  if (signal != 0) handled_.fetch_or(bit(signal), std::memory_order_acq_rel);
+  if (signal != 0 && !restarts) handled_without_restart_.fetch_or(bit(signal), std::memory_order_acq_rel);
+  if (handled_posted_.exchange(true, std::memory_order_acq_rel)) return;
+  handled_node_.deliver = [](base::inbox_node* node) noexcept {
+    auto* s =
+        reinterpret_cast<scheduler*>(reinterpret_cast<char*>(node) - offsetof(scheduler, handled_node_));
+    s->handled_posted_.store(false, std::memory_order_release);
+    if (up.interrupted != nullptr) up.interrupted(*s, false);
+  };
+  mail().push_from_handler(&handled_node_);
 }
 
 }  // namespace coir::sched

@@ -91,6 +91,12 @@ void mailbox::kick() noexcept {
   }
 }
 
+void mailbox::push_from_handler(base::inbox_node* node) noexcept {
+  inbox_.push(node);
+  // The owner, which this thread is, may have looked already and not sleep yet. A futex sees the change.
+  if (asleep_.exchange(awake, std::memory_order_seq_cst) == in_reactor && io_ != nullptr) io_->wake();
+}
+
 void mailbox::set_io(reactor::reactor* io) noexcept {
   lock_.lock();
   io_ = io;

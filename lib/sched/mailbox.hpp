@@ -39,6 +39,9 @@ class mailbox {
     if (__builtin_expect(asleep_.load(std::memory_order_seq_cst) != awake, 0)) kick();
   }
 
+  // A signal handler of the owner's thread. The same, without a lock that the code it interrupted may hold.
+  void push_from_handler(base::inbox_node* node) noexcept;
+
   // Any thread. The same for a message of its own; false, and nothing was done, if the owner has ended.
   bool post(base::inbox_node* node) noexcept;
 

@@ -234,6 +234,7 @@ void scheduler::entry(context::transfer from) noexcept {
   self->all.unlink();
   --s.live_;
   --detail::cooperative;
+  if (__builtin_expect(s.carried_ != 0, 0)) s.drop_carried(self);
   s.queue_.give_up();
   if (__builtin_expect(s.run_down_ | s.main_left_behind_, 0) && s.live_ == 0) {
     if (s.main_left_behind_) std::exit(0);  // as a process whose last thread ends
@@ -242,7 +243,6 @@ void scheduler::entry(context::transfer from) noexcept {
   if (__builtin_expect(--s.budget_ == 0, 0)) s.poll();
   fiber* to = s.queue_.empty() ? s.wait_for_ready() : s.queue_.pop();
   s.look_ahead();
-  if (__builtin_expect(s.carried_ != 0, 0)) s.drop_carried(self);
   s.keep_flow(self, to);
   s.current_ = to;
   context::before_switch(self->annotations, to->annotations, true);
@@ -269,11 +269,11 @@ fiber* scheduler::wait_for_ready() noexcept {
       stacks_.tick(at);
       until = std::min(until, at + context::stack_pool::period);
     }
-    if (__builtin_expect(carried_ != 0, 0)) idle_mask(true);
+    if (__builtin_expect(own_masks_ != 0, 0)) idle_mask(true);
     const bool interrupted = mail().sleep(io_.get(), until);
-    if (__builtin_expect(carried_ != 0, 0)) idle_mask(false);
+    if (__builtin_expect(own_masks_ != 0, 0)) idle_mask(false);
     if (!timers_.empty()) timers_.fire_due(now());
-    if (interrupted && up.interrupted != nullptr) up.interrupted(*this);
+    if (interrupted && up.interrupted != nullptr) up.interrupted(*this, true);
   }
   budget_ = turn;
   return queue_.pop();
@@ -284,7 +284,7 @@ void scheduler::wait_once(base::nanoseconds until) noexcept {
   const bool interrupted = mail().sleep(io_.get(), std::min(until, timers_.next()));
   if (!mail().empty()) mail().deliver_all();
   if (!timers_.empty()) timers_.fire_due(now());
-  if (interrupted && up.interrupted != nullptr) up.interrupted(*this);
+  if (interrupted && up.interrupted != nullptr) up.interrupted(*this, true);
 }
 
 detail::switch_request scheduler::guest_park(const char* reason) noexcept {

@@ -170,9 +170,32 @@ class scheduler {
   void switch_patch_off(int change) noexcept;
   // rt_sigprocmask(2) for the current fiber; the kernel's answer.
   long change_signal_mask(int how, const std::uint64_t* set, std::uint64_t* before) noexcept;
-  // The signal mask of this thread's fibers that have none of their own, and of the idle thread.
-  std::uint64_t common_signal_mask() noexcept;
-  void set_common_signal_mask(std::uint64_t mask) noexcept;
+  // The signal mask of this thread's fibers that have none of their own.
+  std::uint64_t common_signal_mask() const noexcept;
+  // Instead of the mask of the fibers that have none of their own, this one is in force; null: no longer.
+  void overlay_signal_mask(const std::uint64_t* mask) noexcept;
+
+  // All signals that fibers of this thread wait for in sigwait and its kin: blocked for everybody meanwhile.
+  void await_signals(std::uint64_t signals) noexcept;
+
+  // --- signal handlers ---
+  // In a handler of this thread: `signal`'s has run (0: what it did is to be looked at, and no wait ends for
+  // it), installed with or without SA_RESTART. Delivered as upcalls::interrupted.
+  void note_handler(int signal, bool restarts) noexcept;
+  struct handled {
+    std::uint64_t all;  // bits of signals
+    std::uint64_t without_restart;
+  };
+  // What was noted since the last time.
+  handled take_handled() noexcept {
+    return {handled_.exchange(0, std::memory_order_acq_rel),
+            handled_without_restart_.exchange(0, std::memory_order_acq_rel)};
+  }
+  // Nobody runs: a handler that runs now has interrupted no fiber.
+  bool idle() noexcept {
+    const fiber_state now = current_->state.load(std::memory_order_relaxed);
+    return now == fiber_state::parked || now == fiber_state::done || guest_ != nullptr;
+  }
 
   // Whether the current fiber is throwing an exception right now.
   bool unwinding() const noexcept { return eh_->uncaught != 0; }
@@ -295,7 +318,13 @@ class scheduler {
   void note_carried(fiber* f) noexcept;         // `f`, which runs, may have begun or ceased to carry
   void inherit_carried(fiber* child) noexcept;  // a fresh one has its maker's signal mask
   void drop_carried(fiber* f) noexcept;         // it ends, or never began
-  void idle_mask(bool idle) noexcept;           // the thread sleeps on the current fiber's stack
+  bool mask_known() const noexcept {
+    return own_masks_ != 0 || overlaid_ || awaited_ != 0;
+  }
+  std::uint64_t mask_for(const fiber& f) const noexcept;                   // while known
+  void change_kernel_mask(std::uint64_t from, std::uint64_t to) noexcept;  // from a fiber's own
+  std::uint64_t mask_of_all() noexcept;
+  void idle_mask(bool idle) noexcept;  // the thread sleeps on the current fiber's stack
 
   // First thing on a fresh stack (elsewhere switch_fibers does it): the other one is now suspended.
   static void arrived([[maybe_unused]] fiber* self, fiber* from, void* context) noexcept {
@@ -322,10 +351,18 @@ class scheduler {
   context::control_words control_words_ =
       context::control_words::current();  // new fibers begin with the thread's
   int external_ = 0;
-  std::uint32_t always_ = 0;       // 1: patched calls always go the cooperative way
-  std::uint32_t patch_off_;        // of fibers without a scope of their own: COIR_PATCH
-  unsigned own_masks_ = 0;         // fibers with a signal mask of their own
-  std::uint64_t common_mask_ = 0;  // of the others, while there are any with their own
+  std::uint32_t always_ = 0;  // 1: patched calls always go the cooperative way
+  std::uint32_t patch_off_;   // of fibers without a scope of their own: COIR_PATCH
+  unsigned own_masks_ = 0;    // fibers with a signal mask of their own
+  bool overlaid_ = false;
+  std::uint64_t common_mask_ = 0;   // of the others, while it is known
+  std::uint64_t overlay_mask_ = 0;  // in force in its place
+  std::uint64_t awaited_ = 0;       // by fibers in sigwait: nobody else is to have them
+  std::uint64_t held_ = 0;          // pending signals that only a fiber which blocks them may have
+  std::atomic<std::uint64_t> handled_{0};
+  std::atomic<std::uint64_t> handled_without_restart_{0};
+  base::inbox_node handled_node_;
+  std::atomic<bool> handled_posted_{false};
   int thread_id_;
   bool run_down_ = false;
   bool main_left_behind_ =

@@ -15,8 +15,9 @@ struct upcalls {
   // Nothing can ever run again on this thread, the process's only one. True if a fiber was made ready.
   // (lib/wait)
   bool (*deadlock)(scheduler& s) noexcept = nullptr;
-  // A signal handler ran while the thread slept. (lib/wait)
-  void (*interrupted)(scheduler& s) noexcept = nullptr;
+  // Signal handlers ran: scheduler::take_handled. `asleep`: the kernel ended the thread's sleep for one,
+  // which may be unknown. (lib/wait)
+  void (*interrupted)(scheduler& s, bool asleep) noexcept = nullptr;
   // The thread ends with fibers left. (lib/wait)
   void (*thread_ends)(scheduler& s) noexcept = nullptr;
   // In the child of a fork: `current` is the only fiber left, and no timer is armed any more. (lib/wait)

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <pwd.h>
 #include <semaphore.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>

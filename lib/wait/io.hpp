@@ -9,7 +9,7 @@ namespace coir::wait {
 struct io_wait {
   const char* reason;                        // the call, for dumps
   base::nanoseconds deadline = base::never;  // on the scheduler's clock
-  bool ends_by_signal = false;               // this call returns EINTR whatever SA_RESTART says
+  bool ends_by_signal = false;               // EINTR also if the handler has SA_RESTART
 };
 
 struct waiting_operation : reactor::operation {

@@ -13,6 +13,27 @@ padded_list buckets[bucket_count];
 }  // namespace
 
 std::atomic<std::uint32_t> lot::parked_{0};
+std::atomic<const void*> lot::late_[most_late];
+std::atomic<std::uint32_t> lot::late_count_{0};
+
+void lot::wake_later(const void* key) noexcept {
+  for (std::atomic<const void*>& place : late_) {
+    const void* none = nullptr;
+    if (!place.compare_exchange_strong(none, key, std::memory_order_acq_rel)) continue;
+    late_count_.fetch_add(1, std::memory_order_release);
+    return;
+  }
+}
+
+void lot::wake_late() noexcept {
+  if (!has_late()) return;
+  for (std::atomic<const void*>& place : late_) {
+    const void* key = place.exchange(nullptr, std::memory_order_acq_rel);
+    if (key == nullptr) continue;
+    late_count_.fetch_sub(1, std::memory_order_relaxed);
+    wake(key, 1);
+  }
+}
 
 detail::wait_list& lot::bucket(const void* key) noexcept {
   // Fibonacci hashing (Knuth, vol. 3, 6.4); locks lie at multiples of 4.

@@ -89,6 +89,14 @@ class lot {
     return last;
   }
 
+  // For signal handlers, whose thread may hold a bucket's lock: `wake(key, 1)` when the thread's scheduler
+  // hears of the handler. Forgotten where too many are late: for waiters that look again by themselves.
+  static void wake_later(const void* key) noexcept;
+  static bool has_late() noexcept {
+    return late_count_.load(std::memory_order_relaxed) != 0;
+  }
+  static void wake_late() noexcept;
+
   // In the child of a fork: nobody waits.
   static void forget_in_child() noexcept;
 
@@ -98,7 +106,11 @@ class lot {
   static lot_waiter* claim_first_locked(detail::wait_list& b, const void* key) noexcept;
   static unsigned wake_locked(detail::wait_list& b, const void* key, unsigned most) noexcept;
 
+  static constexpr unsigned most_late = 32;
+
   static std::atomic<std::uint32_t> parked_;
+  static std::atomic<const void*> late_[most_late];
+  static std::atomic<std::uint32_t> late_count_;
 };
 
 }  // namespace coir::wait

@@ -28,12 +28,22 @@ enum class outcome : std::uint8_t {
   signalled,    // a signal handler ran, and this wait is one that signals end
 };
 
+// Which signal handlers end a wait, with EINTR for the caller.
+enum class ending_handlers : std::uint8_t {
+  none,
+  without_restart,  // those installed without SA_RESTART
+  all,
+};
+
 enum class mode : std::uint8_t { interruptible, uninterruptible };
 
 struct waiter {
   sched::fiber* fiber;
   std::atomic<outcome> result{outcome::none};
-  bool ends_by_signal = false;
+  ending_handlers ended_by = ending_handlers::none;
+
+  // The signal mask in force for the wait, where that is not the fiber's.
+  const std::uint64_t* mask = nullptr;
 
   waiter() : waiter(sched::scheduler::ensure()) {}
   explicit waiter(sched::scheduler& s) noexcept : fiber(s.current()) {}

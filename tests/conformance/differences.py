@@ -8,10 +8,6 @@ FIBERS = ("fibers", "spread")
 
 CLOSE_WAKES = "closing wakes: fibers get EBADF (poll: POLLNVAL) where threads wait on as if nothing had happened"
 
-ONE_MASK = ("the fibers of a thread share its signal mask, so the masks of overlapping calls are in force together", ("fibers",))
-
-NO_SIGACTION = "coir does not know which handlers were installed without SA_RESTART: calls that may restart always do"
-
 DIFFERENCES = {
     "close: a waiting accept gets EBADF": CLOSE_WAKES,
     "close: a waiting connect gets EBADF": CLOSE_WAKES,
@@ -28,9 +24,6 @@ DIFFERENCES = {
     "close: the number is reused at once; poll, select and epoll_wait do not look at the new file": CLOSE_WAKES,
     "close: the number is reused at once; the old waiter gets nothing of the new file": CLOSE_WAKES,
     "close: the peer sees the end of the stream at once, though a read waited": CLOSE_WAKES,
-    "EINTR: a partial write is counted instead": NO_SIGACTION,
-    "EINTR: without SA_RESTART read, recv, write, send and accept fail": NO_SIGACTION,
-    "ppoll: a mask is in force during the call only, for each caller its own": ONE_MASK,
 }
 
 

@@ -1,5 +1,6 @@
 // The program with coir and coir-patch. It can run the flows as fibers, as one fiber per thread, and as
 // threads that merely have the patch in front of libc.
+#include <signal.h>
 #include <coir/coir.hpp>
 
 #include <fcntl.h>
@@ -71,9 +72,15 @@ class ticker {
   bool stop_ = false;
 };
 
+// Rows about signals are alone on the thread: the main fiber, which only waits for them, takes none.
 double run_on_fiber(const std::function<void()>& body, bool with_ticker) {
   ticker t(with_ticker);
-  coir::spawn(body).get();
+  coir::fiber<void> row = coir::spawn(body);
+  sigset_t all, before;
+  sigfillset(&all);
+  if (!with_ticker) pthread_sigmask(SIG_SETMASK, &all, &before);
+  row.get();
+  if (!with_ticker) pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return t.end();
 }
 

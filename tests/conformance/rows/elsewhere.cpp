@@ -144,7 +144,7 @@ COIR_ROW("timerfd: a read waits for the expiration and counts them") {
   for (int i = 0; i < 3; ++i) COIR_OBSERVE(o, read(d, &count, sizeof count));
 }
 
-COIR_ROW("signalfd: a read waits for the signal") {
+COIR_ROW_WITH(no_ticker, "signalfd: a read waits for the signal") {
   sigset_t set, before;
   sigemptyset(&set);
   sigaddset(&set, SIGUSR1);

@@ -1,0 +1,63 @@
+// Signal handlers and masks. These act on every thread: handlers are the process's.
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+
+#include "patch/hook.hpp"
+#include "posix/signals.hpp"
+
+namespace posix = coir::posix;
+using coir::sys::real;
+COIR_HOOKS_OF(signals)
+
+COIR_HOOK int sigaction(int number, const struct sigaction* now, struct sigaction* before) noexcept {
+  return posix::sigaction(number, now, before);
+}
+COIR_HOOK sighandler_t signal(int number, sighandler_t run) noexcept {
+  return posix::signal(number, run);
+}
+COIR_HOOK sighandler_t bsd_signal(int number, sighandler_t run) noexcept {
+  return posix::signal(number, run);
+}
+COIR_HOOK sighandler_t ssignal(int number, sighandler_t run) noexcept {
+  return posix::signal(number, run);
+}
+COIR_HOOK int siginterrupt(int number, int interrupts) noexcept {
+  return posix::siginterrupt(number, interrupts);
+}
+
+COIR_HOOK int pthread_sigmask(int how, const sigset_t* set, sigset_t* before) noexcept {
+  return COIR_COOPERATIVE || posix::carries_mask() ? posix::change_mask(how, set, before)
+                                                   : real.pthread_sigmask(how, set, before);
+}
+COIR_HOOK int sigprocmask(int how, const sigset_t* set, sigset_t* before) noexcept {
+  const int error = pthread_sigmask(how, set, before);
+  if (error == 0) return 0;
+  errno = error;
+  return -1;
+}
+COIR_HOOK int sigsuspend(const sigset_t* mask) {
+  return COIR_COOPERATIVE ? posix::sigsuspend(mask) : real.sigsuspend(mask);
+}
+
+// A handler may be left by a jump.
+namespace {
+[[noreturn]] void jump(__jmp_buf_tag* to, int value) noexcept {
+  posix::leave_handler();
+  real.siglongjmp(to, value);
+  __builtin_unreachable();
+}
+}  // namespace
+COIR_HOOK void longjmp(__jmp_buf_tag* to, int value) noexcept {
+  jump(to, value);
+}
+COIR_HOOK void _longjmp(__jmp_buf_tag* to, int value) noexcept {
+  jump(to, value);
+}
+COIR_HOOK void siglongjmp(__jmp_buf_tag* to, int value) noexcept {
+  jump(to, value);
+}
+extern "C" void __longjmp_chk(__jmp_buf_tag* to, int value) noexcept;
+COIR_HOOK void __longjmp_chk(__jmp_buf_tag* to, int value) noexcept {
+  jump(to, value);
+}

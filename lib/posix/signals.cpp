@@ -1,0 +1,273 @@
+#include "posix/signals.hpp"
+
+#include <errno.h>
+#include <sys/signalfd.h>
+
+#include <utility>
+
+#include "posix/close.hpp"
+#include "posix/patience.hpp"
+#include "sys/categories.hpp"
+#include "sys/raw.hpp"
+#include "sys/real.hpp"
+#include "wait/interrupt.hpp"
+#include "wait/lot.hpp"
+
+namespace coir::posix {
+namespace {
+
+using handler = void (*)(int, siginfo_t*, void*);
+
+// The program's handlers. An entry outlives its handler: what is replaced may still be about to run.
+struct entry {
+  std::atomic<handler> run{nullptr};
+  std::atomic<int> flags{0};
+};
+entry table[NSIG];
+
+std::atomic<std::uint64_t> interrupting{0};  // by siginterrupt: signal() installs without SA_RESTART
+std::atomic<bool> installs{true};
+thread_local unsigned depth __attribute__((tls_model("initial-exec"))) = 0;
+
+constexpr int restorer = 0x04000000;  // SA_RESTORER, which the kernel tells of and libc passes on
+
+// Whether the signal was meant for what the handler interrupted, and for no other fiber.
+bool is_own(int number, const siginfo_t& info) noexcept {
+  switch (number) {
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGFPE:
+    case SIGILL:
+    case SIGTRAP:
+    case SIGSYS:
+      return info.si_code > 0;
+    case SIGPIPE:
+      return true;
+    default:
+      return info.si_code == SI_TKILL;
+  }
+}
+
+// Also when the handler is left by an exception.
+struct straight_to_libc {
+  std::uint32_t off = std::exchange(detail::patch_off, sys::all_categories);
+  straight_to_libc() noexcept { ++depth; }
+  ~straight_to_libc() {
+    --depth;
+    detail::patch_off = off;
+  }
+};
+
+// What the kernel runs.
+void run_handler(int number, siginfo_t* info, void* context) {
+  const entry& e = table[number];
+  {
+    const straight_to_libc during;
+    e.run.load(std::memory_order_acquire)(number, info, context);
+  }
+  scheduler* s = scheduler::existing();
+  if (s == nullptr) return;
+  // A signal that finds a fiber at work has interrupted no call, if it was meant for this fiber, or for the
+  // main one, whose signals come first. Otherwise it is for one that waits.
+  if (!s->idle() && (s->own_current() == &s->main() || is_own(number, *info))) number = 0;
+  if (number == 0 && !wait::lot::has_late()) return;
+  s->note_handler(number, (e.flags.load(std::memory_order_relaxed) & SA_RESTART) != 0);
+}
+
+bool is_handler(const struct sigaction& a) noexcept {
+  return a.sa_handler != SIG_DFL && a.sa_handler != SIG_IGN && a.sa_handler != SIG_ERR;
+}
+
+bool is_ours(const struct sigaction& a) noexcept {
+  return (a.sa_flags & SA_SIGINFO) != 0 && a.sa_sigaction == run_handler;
+}
+
+}  // namespace
+
+int sigaction(int number, const struct sigaction* now, struct sigaction* before) noexcept {
+  if (number <= 0 || number >= NSIG || (now == nullptr && before == nullptr))
+    return sys::real.sigaction(number, now, before);
+  entry& e = table[number];
+  const handler old_run = e.run.load(std::memory_order_acquire);
+  const int old_flags = e.flags.load(std::memory_order_relaxed);
+  struct sigaction wrapped, old;
+  if (now != nullptr && is_handler(*now) && installs.load(std::memory_order_relaxed)) {
+    wrapped = *now;
+    e.flags.store(now->sa_flags, std::memory_order_relaxed);
+    e.run.store(now->sa_sigaction, std::memory_order_release);
+    wrapped.sa_sigaction = run_handler;
+    wrapped.sa_flags |= SA_SIGINFO;
+    now = &wrapped;
+  }
+  const int r = sys::real.sigaction(number, now, &old);
+  if (r != 0 && now == &wrapped) {
+    e.flags.store(old_flags, std::memory_order_relaxed);
+    e.run.store(old_run, std::memory_order_release);
+  }
+  if (r != 0 || before == nullptr) return r;
+  if (is_ours(old)) {
+    old.sa_sigaction = old_run;
+    if ((old_flags & SA_SIGINFO) == 0) old.sa_flags &= ~SA_SIGINFO;
+  } else if (old.sa_handler == SIG_DFL && (old_flags & static_cast<int>(SA_RESETHAND)) != 0) {
+    old.sa_flags = old_flags | (old.sa_flags & restorer);  // the kernel's own doing
+  }
+  *before = old;
+  return r;
+}
+
+sighandler_t signal(int number, sighandler_t run) noexcept {
+  struct sigaction now = {}, before;
+  if (run == SIG_ERR || number <= 0 || number >= NSIG) {
+    errno = EINVAL;
+    return SIG_ERR;
+  }
+  now.sa_handler = run;
+  sigemptyset(&now.sa_mask);
+  sigaddset(&now.sa_mask, number);
+  now.sa_flags = (interrupting.load(std::memory_order_relaxed) >> number & 1) != 0 ? 0 : SA_RESTART;
+  return posix::sigaction(number, &now, &before) == 0 ? before.sa_handler : SIG_ERR;
+}
+
+int siginterrupt(int number, int interrupts) noexcept {
+  struct sigaction a;
+  if (posix::sigaction(number, nullptr, &a) != 0) return -1;
+  const std::uint64_t bit = std::uint64_t{1} << number;
+  if (interrupts != 0)
+    interrupting.fetch_or(bit, std::memory_order_relaxed);
+  else
+    interrupting.fetch_and(~bit, std::memory_order_relaxed);
+  a.sa_flags = interrupts != 0 ? a.sa_flags & ~SA_RESTART : a.sa_flags | SA_RESTART;
+  return posix::sigaction(number, &a, nullptr);
+}
+
+bool in_handler() noexcept {
+  return depth != 0;
+}
+
+void leave_handler() noexcept {
+  if (depth == 0) return;
+  depth = 0;
+  if (scheduler* s = scheduler::existing()) s->switch_patch_off(0);
+}
+
+void leave_handlers_alone() noexcept {
+  installs.store(false, std::memory_order_relaxed);
+}
+
+bool carries_mask() noexcept {
+  scheduler* s = scheduler::existing();
+  return s != nullptr && s->own_current()->has_signal_mask && !in_handler();
+}
+
+int change_mask(int how, const sigset_t* set, sigset_t* before) noexcept {
+  return static_cast<int>(-scheduler::existing()->change_signal_mask(
+      how, reinterpret_cast<const std::uint64_t*>(set), reinterpret_cast<std::uint64_t*>(before)));
+}
+
+int sigsuspend(const sigset_t* mask) noexcept {
+  scheduler& s = *scheduler::existing();
+  if (const int error = wait::interrupt_errno(*s.current())) return static_cast<int>(answer(-error));
+  if (lets_signal_through(mask)) return static_cast<int>(answer(-EINTR));
+  const masked during(mask);
+  wait::waiter w(s);
+  w.ended_by = wait::ending_handlers::all;
+  w.mask = during.mask();
+  s.external_wait(1);
+  const wait::outcome o = wait::park(w, "sigsuspend");
+  s.external_wait(-1);
+  const int error = o == wait::outcome::interrupted ? wait::interrupt_errno(*s.current()) : EINTR;
+  return static_cast<int>(answer(-error));
+}
+
+bool lets_signal_through(const sigset_t* mask) noexcept {
+  if (mask == nullptr) return false;
+  timespec none = {};
+  if (sys::raw(SYS_ppoll, 0, 0, sys::word(&none), sys::word(mask), 8) != -EINTR) return false;
+  scheduler::existing()->take_handled();
+  return true;
+}
+
+namespace {
+
+// The signals that a fiber of this thread waits for, while it does.
+class awaited {
+ public:
+  explicit awaited(const sigset_t& set) noexcept : set_(*reinterpret_cast<const std::uint64_t*>(&set)) {
+    next_ = first;
+    first = this;
+    apply();
+  }
+  ~awaited() {
+    awaited** at = &first;
+    while (*at != this) at = &(*at)->next_;
+    *at = next_;
+    apply();
+  }
+  awaited(const awaited&) = delete;
+  awaited& operator=(const awaited&) = delete;
+
+ private:
+  static void apply() noexcept {
+    std::uint64_t all = 0;
+    for (const awaited* a = first; a != nullptr; a = a->next_) all |= a->set_;
+    scheduler::existing()->await_signals(all);
+  }
+  static inline thread_local awaited* first = nullptr;
+
+  std::uint64_t set_;
+  awaited* next_;
+};
+
+}  // namespace
+
+long wait_for_signal(const sigset_t* set, siginfo_t* info, const timespec* duration,
+                     const char* name) noexcept {
+  scheduler& s = *scheduler::existing();
+  const timespec none = {};
+  const auto take = [&] {
+    return sys::raw(SYS_rt_sigtimedwait, sys::word(set), sys::word(info), sys::word(&none), 8);
+  };
+  if (duration != nullptr && (duration->tv_sec < 0 || !limit::valid(*duration))) return -EINVAL;
+  const base::nanoseconds deadline =
+      duration == nullptr ? base::never : base::add_saturated(s.now(), base::from_timespec(*duration));
+  long r = take();
+  if (r != -EAGAIN || (duration != nullptr && deadline <= s.now())) return r;
+  const int fd = ::signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd < 0) return -errno;
+  call c(fd, name);
+  c.ends_by_signal = true;
+  const awaited during(*set);
+  do {
+    const long w = wait_ready(c, direction::in, deadline, false);
+    r = take();  // also at the deadline
+    if (r == -EAGAIN && w < 0) r = w;
+  } while (r == -EAGAIN && s.now() < deadline);
+  posix::close(fd);
+  return r;
+}
+
+thread_local masked* masked::innermost = nullptr;
+
+masked::masked(const sigset_t* mask) noexcept : active_(mask != nullptr) {
+  if (!active_) return;
+  mask_ = *reinterpret_cast<const std::uint64_t*>(mask);  // the kernel's part of it
+  next_ = innermost;
+  innermost = this;
+  apply();
+}
+
+masked::~masked() {
+  if (!active_) return;
+  masked** at = &innermost;
+  while (*at != this) at = &(*at)->next_;
+  *at = next_;
+  apply();
+}
+
+void masked::apply() noexcept {
+  std::uint64_t all = ~std::uint64_t{0};
+  for (const masked* m = innermost; m != nullptr; m = m->next_) all &= m->mask_;
+  scheduler::existing()->overlay_signal_mask(innermost != nullptr ? &all : nullptr);
+}
+
+}  // namespace coir::posix

@@ -1,0 +1,59 @@
+// Signal handlers and masks.
+//
+// Every handler that the program installs is run by one of coir's: so calls made in it go straight to libc,
+// whatever they interrupted, and coir knows that it ran, and whether it has SA_RESTART. What the program sees
+// of its handlers is what it set.
+#pragma once
+
+#include <signal.h>
+
+#include "posix/descriptor.hpp"
+
+namespace coir::posix {
+
+// --- any thread, fiber or not, also in a handler ---
+int sigaction(int signal, const struct sigaction* now, struct sigaction* before) noexcept;
+sighandler_t signal(int signal, sighandler_t handler) noexcept;
+int siginterrupt(int signal, int interrupts) noexcept;
+// Whether a signal handler of the program runs on this thread.
+bool in_handler() noexcept;
+// Before a handler is left by longjmp: the calls that follow are ordinary ones again.
+void leave_handler() noexcept;
+// COIR_PATCH without `signals`: from now on handlers are installed as they are.
+void leave_handlers_alone() noexcept;
+
+// Whether the fiber that runs here has a signal mask of its own, and `change_mask` is to be used.
+bool carries_mask() noexcept;
+
+// --- threads with fibers ---
+// 0 or an errno, as pthread_sigmask.
+int change_mask(int how, const sigset_t* set, sigset_t* before) noexcept;
+int sigsuspend(const sigset_t* mask) noexcept;
+// sigtimedwait and its kin: the signal's number, or -errno; -EAGAIN when `duration` has passed (null: never).
+long wait_for_signal(const sigset_t* set, siginfo_t* info, const timespec* duration,
+                     const char* name) noexcept;
+
+// Whether a signal waits that `mask` (null: none) lets through. Its handler has run then, for this call.
+bool lets_signal_through(const sigset_t* mask) noexcept;
+
+// The signal mask of a call, in force while it waits. Several fibers of a thread may be in such calls: then
+// what any of them lets through is let through.
+class masked {
+ public:
+  explicit masked(const sigset_t* mask) noexcept;
+  ~masked();
+  masked(const masked&) = delete;
+  masked& operator=(const masked&) = delete;
+
+  const std::uint64_t* mask() const noexcept { return active_ ? &mask_ : nullptr; }
+
+ private:
+  static void apply() noexcept;
+  static thread_local masked* innermost;
+
+  bool active_;
+  std::uint64_t mask_ = 0;
+  masked* next_ = nullptr;
+};
+
+}  // namespace coir::posix
