@@ -1,12 +1,13 @@
 """The documented differences: rows that see something else on fibers than on threads, and why that is right.
 
 A row listed here still has to keep its hard expectations, and has to differ: a difference that is gone is an error
-too, so the table stays true.
+too, so the table stays true. docs/semantics.md tells each difference in the same words (tests/coverage/table.py).
 """
 
 FIBERS = ("fibers", "spread")
 
-CLOSE_WAKES = "closing wakes: fibers get EBADF (poll: POLLNVAL) where threads wait on as if nothing had happened"
+CLOSE_WAKES = ("closing wakes: who waits for the descriptor, on any thread, gets EBADF (poll: POLLNVAL) before the number can be "
+               "used again; the kernel would let it wait on")
 
 DIFFERENCES = {
     "close: a waiting accept gets EBADF": CLOSE_WAKES,
@@ -27,10 +28,12 @@ DIFFERENCES = {
 }
 
 
+def entry(row):
+    """The text of `row`, and the hosts it is for."""
+    found = DIFFERENCES[row]
+    return found if isinstance(found, tuple) else (found, FIBERS)
+
+
 def reason(row, host):
     """Why `row` may differ on `host`, or None."""
-    found = DIFFERENCES.get(row)
-    if found is None:
-        return None
-    text, hosts = found if isinstance(found, tuple) else (found, FIBERS)
-    return text if host in hosts else None
+    return entry(row)[0] if row in DIFFERENCES and host in entry(row)[1] else None
