@@ -1,10 +1,9 @@
 #include "base/check.hpp"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <cstring>
+
+#include "base/raw.hpp"
 
 namespace coir::base {
 
@@ -13,7 +12,7 @@ void (*describe_current_fiber)(int fd) noexcept = nullptr;
 void write_text(int fd, const char* text) noexcept {
   std::size_t left = std::strlen(text);
   while (left > 0) {
-    const long n = ::syscall(SYS_write, fd, text, left);
+    const long n = raw(SYS_write, fd, word(text), static_cast<long>(left));
     if (n <= 0) return;
     text += n;
     left -= static_cast<std::size_t>(n);

@@ -27,7 +27,7 @@ int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const limit& until) noexcep
   if (const int r = mutex_unlock(m); r != 0) {
     if (!lot::leave(w)) {
       lot::wait(w, "pthread_cond", base::never, wait::mode::uninterruptible);
-      cond_signal(c);  // it was for somebody who waits
+      if (!cond_signal(c)) sys::real.pthread_cond_signal(c);  // it was for somebody who waits
     }
     return r;
   }

@@ -13,13 +13,14 @@
 namespace coir::posix {
 namespace {
 
-template <class Try, class Busy>
-long try_again(const char* name, Try attempt, Busy busy) noexcept {
-  scheduler& s = *scheduler::existing();
+template <class Try>
+long try_again(int fd, const char* name, Try attempt) noexcept {
+  const call c(fd, name);
+  scheduler& s = c.s;
   recheck again;
   for (;;) {
     const long r = attempt();
-    if (!busy(r)) return r;
+    if (r != -EAGAIN) return r;
     if (const int error = wait::interrupt_errno(*s.current())) return -error;
     wait::waiter w(s);
     w.ended_by = wait::ending_handlers::without_restart;
@@ -31,6 +32,7 @@ long try_again(const char* name, Try attempt, Busy busy) noexcept {
       default:
         break;
     }
+    if (c.state != nullptr && !still_open(c)) return -EBADF;
   }
 }
 
@@ -39,16 +41,14 @@ long try_again(const char* name, Try attempt, Busy busy) noexcept {
 int flock(int fd, int operation) noexcept {
   if ((operation & LOCK_NB) != 0 || (operation & LOCK_UN) != 0)
     return static_cast<int>(answer(sys::raw(SYS_flock, fd, operation)));
-  return static_cast<int>(answer(try_again(
-      "flock", [=] { return sys::raw(SYS_flock, fd, operation | LOCK_NB); },
-      [](long r) { return r == -EWOULDBLOCK; })));
+  return static_cast<int>(
+      answer(try_again(fd, "flock", [=] { return sys::raw(SYS_flock, fd, operation | LOCK_NB); })));
 }
 
 int lock_record(int fd, int command, struct flock* what) noexcept {
   const int now = command == F_OFD_SETLKW ? F_OFD_SETLK : F_SETLK;
-  return static_cast<int>(answer(try_again(
-      "fcntl lock", [=] { return sys::raw(SYS_fcntl, fd, now, sys::word(what)); },
-      [](long r) { return r == -EAGAIN || r == -EACCES; })));
+  return static_cast<int>(
+      answer(try_again(fd, "fcntl lock", [=] { return sys::raw(SYS_fcntl, fd, now, sys::word(what)); })));
 }
 
 int lockf(int fd, int command, off_t size) noexcept {

@@ -8,7 +8,6 @@
 #include <exception>
 
 #include "posix/locks.hpp"
-#include "sys/categories.hpp"
 #include "sys/raw.hpp"
 #include "wait/lot.hpp"
 
@@ -42,7 +41,7 @@ bool guard_acquire(int* guard) {
       if (state.compare_exchange_strong(seen, being_made, std::memory_order_acq_rel)) return true;
       continue;
     }
-    const bool fibers = sys::cooperative(sys::category::threads);
+    const bool fibers = detail::cooperative != 0;
     if (!fibers && detail::single_threaded()) throw recursive_initialisation();
     const int waiting = seen | waited_for;
     if (seen != waiting && !state.compare_exchange_strong(seen, waiting, std::memory_order_acq_rel)) continue;

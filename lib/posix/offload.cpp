@@ -29,6 +29,11 @@ struct helper_pool {
   unsigned endless = 0;  // jobs of that kind, queued or running
   std::atomic<std::uint32_t> work{0};
 
+  void append_locked(offloaded* job) noexcept {
+    (first == nullptr ? first : last->next) = job;
+    last = job;
+    ++queued;
+  }
   offloaded* take_locked() noexcept {
     offloaded* job = first;
     if (job != nullptr) {
@@ -36,6 +41,18 @@ struct helper_pool {
       --queued;
     }
     return job;
+  }
+  // False: it is not in the queue any more.
+  bool withdraw_locked(offloaded* job) noexcept {
+    offloaded* before = nullptr;
+    for (offloaded* at = first; at != nullptr; before = at, at = at->next) {
+      if (at != job) continue;
+      (before == nullptr ? first : before->next) = job->next;
+      if (last == job) last = before;
+      --queued;
+      return true;
+    }
+    return false;
   }
 };
 
@@ -93,9 +110,15 @@ bool start_helper() noexcept {
   pthread_attr_t attributes;
   ::pthread_attr_init(&attributes);
   ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  ::pthread_attr_setstacksize(&attributes, 128 * 1024);
+  ::pthread_attr_setstacksize(&attributes, 1024 * 1024);
   pthread_t thread;
-  const bool started = ::pthread_create(&thread, &attributes, help, nullptr) == 0;
+  bool started = ::pthread_create(&thread, &attributes, help, nullptr) == 0;
+  if (!started) {  // a program whose thread-local variables do not fit
+    ::pthread_attr_destroy(&attributes);
+    ::pthread_attr_init(&attributes);
+    ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    started = ::pthread_create(&thread, &attributes, help, nullptr) == 0;
+  }
   ::pthread_attr_destroy(&attributes);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return started;
@@ -104,25 +127,24 @@ bool start_helper() noexcept {
 }  // namespace
 
 bool send_off(offloaded& job, bool endless) noexcept {
+  job.endless = endless;
+  job.next = nullptr;
   pool.lock.lock();
   const bool more = pool.idle <= pool.queued && (endless || pool.helpers < most_helpers + pool.endless);
   if (more) ++pool.helpers;
+  if (endless) ++pool.endless;
+  pool.append_locked(&job);
+  pool.work.fetch_add(1, std::memory_order_release);
   pool.lock.unlock();
   if (more && !start_helper()) {
     pool.lock.lock();
-    const bool none = --pool.helpers == 0;
+    --pool.helpers;
+    // It may have been taken already. Otherwise it can wait for the others only if these end.
+    const bool alone = pool.helpers <= pool.endless - (endless ? 1 : 0) && pool.withdraw_locked(&job);
+    if (alone && endless) --pool.endless;
     pool.lock.unlock();
-    if (none) return false;
+    if (alone) return false;
   }
-  job.endless = endless;
-  pool.lock.lock();
-  if (endless) ++pool.endless;
-  job.next = nullptr;
-  (pool.first == nullptr ? pool.first : pool.last->next) = &job;
-  pool.last = &job;
-  ++pool.queued;
-  pool.work.fetch_add(1, std::memory_order_release);
-  pool.lock.unlock();
   sys::raw(SYS_futex, sys::word(&pool.work), FUTEX_WAKE_PRIVATE, 1);
   return true;
 }

@@ -5,6 +5,8 @@
 #include "posix/processes.hpp"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <unistd.h>
@@ -29,18 +31,9 @@ long wait_for_pidfd(int fd, const char* name) noexcept {
   return wait_ready(c, direction::in, base::never, false);
 }
 
-// Waits until the one child may have something to tell.
-long wait_for_child(pid_t pid, bool stops_too, recheck& again, const char* name) noexcept {
+// Until it is time to look again.
+long pass_time(recheck& again, const char* name) noexcept {
   scheduler& s = *scheduler::existing();
-  if (const int error = wait::interrupt_errno(*s.current())) return -error;
-  if (!stops_too) {
-    const long fd = sys::raw(SYS_pidfd_open, pid, 0);
-    if (fd >= 0) {
-      const long r = wait_for_pidfd(static_cast<int>(fd), name);
-      posix::close(static_cast<int>(fd));
-      return r;
-    }
-  }
   wait::waiter w(s);
   w.ended_by = wait::ending_handlers::without_restart;
   switch (wait::park_until(w, name, again.next(s, base::never))) {
@@ -53,25 +46,93 @@ long wait_for_child(pid_t pid, bool stops_too, recheck& again, const char* name)
   }
 }
 
-// Waits until a child of that kind has something to tell, or none is left.
-struct look : abandonable {
-  long type, id, options;
-  void work() noexcept override {
-    siginfo_t info;
-    while (sys::raw(SYS_waitid, type, id, sys::word(&info), options | WNOWAIT, 0) == -EINTR) {
+// Waits until the one child may have something to tell.
+long wait_for_child(pid_t pid, bool stops_too, recheck& again, const char* name) noexcept {
+  if (const int error = wait::interrupt_errno(*scheduler::existing()->current())) return -error;
+  if (!stops_too) {
+    const long fd = sys::raw(SYS_pidfd_open, pid, 0);
+    if (fd >= 0) {
+      const long r = wait_for_pidfd(static_cast<int>(fd), name);
+      posix::close(static_cast<int>(fd));
+      return r;
     }
   }
-};
+  return pass_time(again, name);
+}
 
-long wait_for_children(long type, long id, int options, const char* name) noexcept {
-  auto* job = new (std::nothrow) look;
-  if (job == nullptr) return -ENOMEM;
-  job->type = type;
-  job->id = id;
-  job->options = options;
-  const int error = attend(name, job, true, wait::ending_handlers::without_restart);
-  if (error == 0) delete job;
-  return -error;
+// A helper that waits until a child of some kind has something to tell, or none is left. There is one for
+// all fibers that want to know, and it goes on without them: nobody could stop it.
+struct look : offloaded {
+  long type, id, options;
+  look* other = nullptr;
+  detail::wait_list waiting;  // its own lock is not used: all looks have one
+};
+detail::spin_lock looks_lock;
+look* looks = nullptr;
+
+const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] {
+                            looks_lock.unlock();
+                            looks = nullptr;  // the helpers stayed with the parent
+                          }) == 0;
+
+long run_look(offloaded* self) noexcept {
+  const auto* l = static_cast<look*>(self);
+  siginfo_t info;
+  while (sys::raw(SYS_waitid, l->type, l->id, sys::word(&info), l->options | WNOWAIT, 0) == -EINTR) {
+  }
+  return 0;
+}
+
+void finish_look(offloaded* self) noexcept {
+  auto* l = static_cast<look*>(self);
+  looks_lock.lock();
+  look** at = &looks;
+  while (*at != l) at = &(*at)->other;
+  *at = l->other;
+  wait::wake_all_locked(l->waiting);
+  looks_lock.unlock();
+  delete l;
+}
+
+// With looks_lock held; null if there is no memory or no thread to be had.
+look* find_look_locked(long type, long id, int options) noexcept {
+  for (look* l = looks; l != nullptr; l = l->other)
+    if (l->type == type && l->id == id && l->options == options) return l;
+  auto* l = new (std::nothrow) look;
+  if (l == nullptr) return nullptr;
+  l->type = type;
+  l->id = id;
+  l->options = options;
+  l->run = run_look;
+  l->finished = finish_look;
+  l->other = looks;
+  looks = l;  // before it begins: it may end at once
+  if (send_off(*l, true)) return l;
+  looks = l->other;
+  delete l;
+  return nullptr;
+}
+
+// Waits until a child of that kind may have something to tell.
+long wait_for_children(long type, long id, int options, recheck& again, const char* name) noexcept {
+  scheduler& s = *scheduler::existing();
+  if (const int error = wait::interrupt_errno(*s.current())) return -error;
+  // The helper is another thread, and has no children of its own.
+  if ((options & __WNOTHREAD) != 0) return pass_time(again, name);
+  wait::queued_waiter w(s);
+  w.ended_by = wait::ending_handlers::without_restart;
+  looks_lock.lock();
+  look* l = find_look_locked(type, id, options);
+  if (l != nullptr) wait::enqueue_locked(l->waiting, w);
+  looks_lock.unlock();
+  if (l == nullptr) return pass_time(again, name);
+  const wait::outcome o = wait::park(w, name);
+  looks_lock.lock();
+  if (w.queued) wait::dequeue_locked(l->waiting, w);
+  looks_lock.unlock();
+  return o == wait::outcome::signalled     ? -EINTR
+         : o == wait::outcome::interrupted ? -wait::interrupt_errno(*s.current())
+                                           : 0;
 }
 
 long wait4_answer(pid_t pid, int* status, int options, rusage* usage, const char* name) noexcept {
@@ -85,9 +146,9 @@ long wait4_answer(pid_t pid, int* status, int options, rusage* usage, const char
     const int wanted = WEXITED | ((options & WUNTRACED) != 0 ? WSTOPPED : 0) | (options & WCONTINUED) |
                        (options & ~(WNOHANG | WUNTRACED | WCONTINUED));
     const long w = pid > 0     ? wait_for_child(pid, (options & (WUNTRACED | WCONTINUED)) != 0, again, name)
-                   : pid == -1 ? wait_for_children(P_ALL, 0, wanted, name)
+                   : pid == -1 ? wait_for_children(P_ALL, 0, wanted, again, name)
                                : wait_for_children(P_PGID, pid == 0 ? ::getpgrp() : -static_cast<long>(pid),
-                                                   wanted, name);
+                                                   wanted, again, name);
     if (w < 0) return w;
   }
 }
@@ -108,10 +169,13 @@ int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept {
     const long r = sys::raw(SYS_waitid, type, id, sys::word(to), options | WNOHANG, 0);
     if (r != 0 || to->si_pid != 0 || (options & WNOHANG) != 0) return static_cast<int>(answer(r));
     const bool stops = (options & (WSTOPPED | WCONTINUED)) != 0;
+    if (static_cast<int>(type) == P_PIDFD &&
+        (sys::raw(SYS_fcntl, static_cast<long>(id), F_GETFL) & O_NONBLOCK) != 0)
+      return static_cast<int>(answer(-EAGAIN));
     const long w = type == P_PID ? wait_for_child(static_cast<pid_t>(id), stops, again, "waitid")
                    : static_cast<int>(type) == P_PIDFD && !stops
                        ? wait_for_pidfd(static_cast<int>(id), "waitid")
-                       : wait_for_children(type, id, options, "waitid");
+                       : wait_for_children(type, id, options, again, "waitid");
     if (w < 0) return static_cast<int>(answer(w));
   }
 }
@@ -153,6 +217,9 @@ struct ignored_signals {
 };
 ignored_signals while_in_system;
 
+const bool signals_told_at_fork =
+    ::pthread_atfork(nullptr, nullptr, [] { while_in_system.lock.unlock(); }) == 0;
+
 int start_shell(pid_t& pid, const char* command) noexcept {
   sigset_t child, before;
   sigemptyset(&child);
@@ -175,7 +242,9 @@ int start_shell(pid_t& pid, const char* command) noexcept {
 }  // namespace
 
 int system(const char* command) noexcept {
-  if (command == nullptr) return posix::system("exit 0") == 0 ? 1 : 0;
+  if (command == nullptr) return ::access("/bin/sh", X_OK) == 0 ? 1 : 0;
+  if (const int error = wait::interrupt_errno(*scheduler::existing()->current()))
+    return static_cast<int>(answer(-error));
   const int saved = errno;
   while_in_system.ignore();
   pid_t pid = -1;

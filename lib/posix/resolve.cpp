@@ -1,5 +1,6 @@
 #include "posix/resolve.hpp"
 
+#include <memory>
 #include <new>
 #include <optional>
 #include <string>
@@ -32,15 +33,17 @@ struct resolution : abandonable {
 }  // namespace
 
 int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) noexcept {
-  resolution* job;
+  std::unique_ptr<resolution> made;
   try {
-    job = new resolution;
+    made = std::make_unique<resolution>();
+    resolution* job = made.get();
     if (node != nullptr) job->node = node;
     if (service != nullptr) job->service = service;
     if (hints != nullptr) job->hints = *hints;
   } catch (const std::bad_alloc&) {
     return EAI_MEMORY;
   }
+  resolution* job = made.release();
   job->error = errno;
   if (const int error = attend("getaddrinfo", job, false); error != 0) {
     errno = error;

@@ -235,6 +235,10 @@ long wait_for_signal(const sigset_t* set, siginfo_t* info, const timespec* durat
   const int fd = ::signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
   if (fd < 0) return -errno;
   call c(fd, name);
+  if (c.state == nullptr) {
+    posix::close(fd);
+    return -EMFILE;
+  }
   c.ends_by_signal = true;
   const awaited during(*set);
   do {
