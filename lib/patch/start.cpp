@@ -18,11 +18,14 @@ extern "C" __attribute__((visibility("hidden"))) const char __start_coir_hooks[]
 extern "C" __attribute__((visibility("default"))) const char* const coir_patch_marker[];
 const char* const coir_patch_marker[] = {__start_coir_hooks, __stop_coir_hooks};
 
-namespace {
-
-void* behind(const char* name) {
-  return ::dlsym(RTLD_NEXT, name);
+// For sys/real.cpp, before the constructor below has run.
+extern "C" __attribute__((visibility("default"))) void* coir_patch_behind(const char* name) {
+  void* found = ::dlsym(RTLD_NEXT, name);
+  asm volatile("" : "+r"(found));  // dlsym looks at where it returns to: this must not become a jump
+  return found;
 }
+
+namespace {
 
 // COIR_VERIFY=1 (set by coir-run --verify): prints who provides each name, and ends before main.
 [[noreturn]] void verify() {
@@ -37,7 +40,7 @@ void* behind(const char* name) {
 }
 
 __attribute__((constructor(101))) void start() {
-  coir::sys::resolve_real(behind);
+  coir::sys::resolve_real(coir_patch_behind);
 }
 
 __attribute__((constructor)) void obey_environment() {

@@ -13,6 +13,9 @@
 
 extern "C" int _IO_fclose(FILE* f);
 
+// The next definition of a name behind coir-patch, wherever that was linked. Null without it.
+extern "C" __attribute__((weak)) void* coir_patch_behind(const char* name);
+
 #define COIR_LATE(result, name, parameters, arguments, static_name) \
   extern "C" __attribute__((weak)) result static_name parameters;
 #include "sys/late.def"
@@ -277,10 +280,10 @@ int raw_ioctl(int fd, unsigned long request, ...) {
   return answer(raw(SYS_ioctl, fd, static_cast<long>(request), argument));
 }
 
-// In a static program the name itself; else what libc exports, until the constructor has found what is next.
-void* in_libc(const char* name) noexcept {
-  void* libc = ::dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
-  void* found = libc != nullptr ? ::dlsym(libc, name) : nullptr;
+// What stands behind the hooks, until the constructor has asked for all. An allocator's lock comes here, so
+// this must not allocate: dlopen would.
+void* look_up(const char* name) noexcept {
+  void* found = coir_patch_behind != nullptr ? coir_patch_behind(name) : ::dlsym(RTLD_DEFAULT, name);
   if (found == nullptr) ::abort();  // not glibc
   return found;
 }
@@ -289,7 +292,7 @@ void* in_libc(const char* name) noexcept {
   result late_##name parameters {                                   \
     using function = result(*) parameters;                          \
     if (&static_name != nullptr) return static_name arguments;      \
-    return reinterpret_cast<function>(in_libc(#name)) arguments;    \
+    return reinterpret_cast<function>(look_up(#name)) arguments;    \
   }
 #include "sys/late.def"
 #undef COIR_LATE

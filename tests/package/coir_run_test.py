@@ -71,6 +71,14 @@ def check_passes_on(coir):
         fail(f"LD_PRELOAD|COIR_REACTOR is {more}")
 
 
+def check_libc(coir, shop):
+    """What stands behind the hooks is libc's own: a thread may still be cancelled in it."""
+    program = shop.folder / "cancelled"
+    do([*shop.c, shop.sources / "cancelled.c", "-pthread", "-o", program])
+    for words in [program], [coir.coir_run, program]:
+        run(words).expect(0, "cancelled\n")
+
+
 def check_bad_arguments(coir):
     for arguments, *words in (
         (["--fast"], "'--fast'", "no such option"),
@@ -163,6 +171,7 @@ def main():
             check_verify(coir, shop, unpatched)
             check_passes_on(coir)
         check_verify_curl(installation, shop)
+        check_libc(installation, shop)
         check_bad_arguments(installation)
         check_refuses(installation, shop, unpatched)
         check_misplaced(installation, shop, unpatched)
