@@ -1,0 +1,35 @@
+"""python: threads, locks, children, sockets, select, files, signals and time, each in a program of its own, and the ways in
+which a program ends."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from compare import COIR_RUN, PATCHED, fail, same
+
+PROGRAMS = pathlib.Path(__file__).resolve().parent / "programs"
+ENDS = {"raise SystemExit(7)": 7, "import os; os._exit(8)": 8, "import os; os.abort()": -6,
+        "import os, signal; os.kill(os.getpid(), signal.SIGTERM)": -15, "1 / 0": 1}
+
+for program in sorted(PROGRAMS.glob("*.py")):
+    print(program.name)
+    same(sys.executable, "-c", program.read_text(), stdin="a line\nanother\n", out="done")
+for program, status in ENDS.items():
+    same(sys.executable, "-c", f"print('begun', flush=True); {program}", status=status, out="begun")
+
+# The descriptor of the reactor shows that it is coir that waits, and how.
+REACTORS = {"epoll": "anon_inode:[eventpoll]", "uring": "anon_inode:[io_uring]"}
+wanted = {REACTORS[os.environ["COIR_REACTOR"]]} if os.environ.get("COIR_PATCH_ALWAYS") else set()
+SHOW = """
+import os, select
+select.select([os.pipe()[0]], [], [], 0.01)
+for number in os.listdir("/proc/self/fd"):
+    try:
+        print(os.readlink(f"/proc/self/fd/{number}"))
+    except OSError:
+        pass
+"""
+found = subprocess.run([COIR_RUN, sys.executable, "-c", SHOW], env=PATCHED, capture_output=True, text=True, check=True)
+if set(REACTORS.values()) & set(found.stdout.splitlines()) != wanted:
+    fail(f"expected {wanted or 'no reactor'} among\n{found.stdout}")
