@@ -1,5 +1,5 @@
 // Shows: many names resolved at once by libc's own blocking getaddrinfo; answers in the order of asking.
-// Try:   ./dns localhost debian.org example.com no.such.name
+// Try:   ./dns localhost example.org example.com no.such.name
 
 #include <netdb.h>
 #include <sys/socket.h>

@@ -4,8 +4,10 @@ A test is called with the program as its only argument; COIR_REACTOR says which 
 SAMPLE_SLACK multiplies every upper limit on time (sanitizer builds).
 """
 
+import contextlib
 import ctypes
 import os
+import re
 import subprocess
 import sys
 import time
@@ -48,6 +50,25 @@ def start(*arguments):
     """Starts the sample with its stdout and stderr as pipes; use it in a `with`, and `kill` it on failure."""
     return subprocess.Popen([PROGRAM, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True)
+
+
+@contextlib.contextmanager
+def serving(*arguments):
+    """Runs a sample that serves until it is told to end; gives its port. It has to end cleanly, with nothing on stderr."""
+    with start(*arguments) as server:
+        try:
+            announced = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", server.stdout.readline())
+            check(announced, "the port is printed")
+            yield int(announced[1])
+            server.terminate()
+            out, err = server.communicate(timeout=10 * SLACK)
+            check(server.returncode == 0 and out == "" and err == "",
+                  f"ends when it is told to: status {server.returncode}, {out!r}, {err!r}")
+        except subprocess.TimeoutExpired:
+            fail("the server does not end")
+        finally:
+            if server.poll() is None:
+                server.kill()
 
 
 def fail(message):
