@@ -67,6 +67,7 @@ int run(char** argv) {
   const program p = find_program(chosen.program[0]);
   if (chosen.reactor) set("COIR_REACTOR", *chosen.reactor);
   if (chosen.patch) set("COIR_PATCH", *chosen.patch);
+  if (chosen.audit) set("COIR_AUDIT", "1");
   if (chosen.always) set("COIR_PATCH_ALWAYS", "1");
   if (chosen.what == action::verify)
     prepare_verify(p, chosen.preload);

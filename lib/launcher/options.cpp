@@ -18,6 +18,8 @@ const char* const usage =
     "threads,\n"
     "                  names, processes, files, ipc, stdio, signals (sets COIR_PATCH)\n"
     "  --always        patch the calls of threads with a single fiber too (sets COIR_PATCH_ALWAYS=1)\n"
+    "  --audit         report calls that make a thread with fibers wait outside the patch (sets "
+    "COIR_AUDIT=1)\n"
     "  --verify        only load PROGRAM, and print for each patched name the object that provides it;\n"
     "                  exit status 0 if all names are patched, else 1\n"
     "  --no-preload    with --verify: PROGRAM as it is, linked with coir-patch itself\n"
@@ -89,6 +91,8 @@ options parse_options(char** argv) {
       reject("--patch: the list is missing; write --patch=io,time or --patch=-names");
     else if (argument == "--always")
       result.always = true;
+    else if (argument == "--audit")
+      result.audit = true;
     else if (argument == "--reactor")
       reject("--reactor: the name is missing; write --reactor=epoll, --reactor=uring or --reactor=auto");
     else

@@ -14,6 +14,7 @@ struct options {
   std::optional<std::string> reactor;  // for COIR_REACTOR; empty leaves the environment alone
   std::optional<std::string> patch;    // for COIR_PATCH
   bool always = false;                 // COIR_PATCH_ALWAYS=1
+  bool audit = false;                  // COIR_AUDIT=1
   char** program = nullptr;            // the program's own argv, null-terminated; null for help and version
 };
 

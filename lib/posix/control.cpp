@@ -2,13 +2,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <new>
-#include <string>
 
 #include "base/check.hpp"
 #include "coir/patch.hpp"
+#include "posix/audit.hpp"
 #include "posix/descriptor.hpp"
 #include "posix/signals.hpp"
 #include "sys/categories.hpp"
@@ -19,10 +20,13 @@ namespace {
 
 bool always = false;
 
-void begin_always() noexcept try { scheduler::ensure().patch_always(); } catch (const std::exception& e) {
-  const std::string text = std::string(e.what()) + "\n";
-  base::write_text(2, text.c_str());
+[[noreturn]] void give_up(const std::exception& e) noexcept {
+  base::text_out(2).text(e.what()).text("\n");
   ::_exit(2);
+}
+
+void begin_always() noexcept try { scheduler::ensure().patch_always(); } catch (const std::exception& e) {
+  give_up(e);
 }
 
 template <class Result>
@@ -47,17 +51,18 @@ void unwrap(const thread_start<Result>& start, const void* argument) noexcept {
 
 }  // namespace
 
-void obey_environment() noexcept {
-  // Without the variable nothing is made, and a wrong environment is reported by who first uses coir.
-  if (std::getenv("COIR_PATCH_ALWAYS") == nullptr && std::getenv("COIR_PATCH") == nullptr) return;
-  try {
-    const sys::settings& asked = sys::read_settings();
-    if ((asked.patch_off & static_cast<std::uint32_t>(sys::category::signals)) != 0) leave_handlers_alone();
-    always = asked.patch_always;
-  } catch (const std::exception&) {
-    always = std::getenv("COIR_PATCH_ALWAYS") != nullptr;  // begin_always will meet it again, and tell
-  }
+void obey_environment() noexcept try {
+  // Without these nothing is made, and a wrong environment is told by what first uses coir.
+  const char* const concerning_us[] = {"COIR_PATCH", "COIR_PATCH_ALWAYS", "COIR_AUDIT"};
+  if (std::ranges::none_of(concerning_us, [](const char* name) { return std::getenv(name) != nullptr; }))
+    return;
+  const sys::settings& asked = sys::read_settings();
+  if ((asked.patch_off & static_cast<std::uint32_t>(sys::category::signals)) != 0) leave_handlers_alone();
+  if (asked.audit) start_audit();
+  always = asked.patch_always;
   if (always) begin_always();
+} catch (const std::exception& e) {
+  give_up(e);
 }
 
 void wrap_thread(thread_start<void*>& start) noexcept {

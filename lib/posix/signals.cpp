@@ -97,6 +97,7 @@ int sigaction(int number, const struct sigaction* now, struct sigaction* before)
     e.run.store(now->sa_sigaction, std::memory_order_release);
     wrapped.sa_sigaction = run_handler;
     wrapped.sa_flags |= SA_SIGINFO;
+    *reinterpret_cast<std::uint64_t*>(&wrapped.sa_mask) &= ~sched::never_blocked;
     now = &wrapped;
   }
   const int r = sys::real.sigaction(number, now, &old);

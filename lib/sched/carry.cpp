@@ -25,8 +25,12 @@ constexpr std::uint64_t bit(int signal) noexcept {
   return std::uint64_t{1} << (signal - 1);
 }
 
-// libc's own two signals; it lets nobody block them.
-constexpr std::uint64_t of_libc = bit(32) | bit(33);
+}  // namespace
+
+// The kernel's two, and libc's.
+std::uint64_t never_blocked = bit(SIGKILL) | bit(SIGSTOP) | bit(32) | bit(33);
+
+namespace {
 
 std::uint64_t kernel_mask() noexcept {
   std::uint64_t mask = 0;
@@ -35,6 +39,7 @@ std::uint64_t kernel_mask() noexcept {
 }
 
 void set_kernel_mask(std::uint64_t mask) noexcept {
+  mask &= ~never_blocked;
   sys::raw(SYS_rt_sigprocmask, SIG_SETMASK, sys::word(&mask), 0, sizeof mask);
 }
 
@@ -130,7 +135,9 @@ void scheduler::switch_patch_off(int change) noexcept {
 
 long scheduler::change_signal_mask(int how, const std::uint64_t* set, std::uint64_t* before) noexcept {
   std::uint64_t was = 0;
-  const long r = sys::raw(SYS_rt_sigprocmask, how, sys::word(set), sys::word(&was), sizeof was);
+  const std::uint64_t wanted = set != nullptr ? *set & ~never_blocked : 0;
+  const long r =
+      sys::raw(SYS_rt_sigprocmask, how, set != nullptr ? sys::word(&wanted) : 0, sys::word(&was), sizeof was);
   if (r < 0) return r;
   fiber* f = current_;
   if (f->has_signal_mask)
@@ -147,8 +154,8 @@ long scheduler::change_signal_mask(int how, const std::uint64_t* set, std::uint6
     return 0;
   }
   if (!mask_known()) common_mask_ = was;
-  const std::uint64_t now = how == SIG_SETMASK ? *set : how == SIG_BLOCK ? was | *set : was & ~*set;
-  f->signal_mask = now & ~(of_libc | bit(SIGKILL) | bit(SIGSTOP));
+  const std::uint64_t now = how == SIG_SETMASK ? wanted : how == SIG_BLOCK ? was | wanted : was & ~wanted;
+  f->signal_mask = now;
   held_ &= ~(was & ~f->signal_mask);
   set_kernel_mask(f->signal_mask | held_ | awaited_);
   const bool own = f->signal_mask != common_mask_;

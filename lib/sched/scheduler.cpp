@@ -21,6 +21,8 @@ constinit thread_local std::uint32_t patch_off = 0;
 
 namespace coir::sched {
 
+void (*thread_begins)() noexcept = nullptr;
+
 namespace {
 
 std::atomic<std::uint64_t> id_blocks{0};
@@ -101,6 +103,7 @@ scheduler& scheduler::make_for_this_thread() {
     throw;
   }
   m->open(this_thread);
+  if (__builtin_expect(thread_begins != nullptr, 0)) thread_begins();
   return *this_thread;
 }
 

@@ -2,6 +2,8 @@
 // fibers work in the initialisers of global objects too.
 #pragma once
 
+#include <cstdint>
+
 namespace coir::sched {
 
 struct fiber;
@@ -25,5 +27,11 @@ struct upcalls {
 };
 
 extern const upcalls up;
+
+// The signals that no mask of a fiber holds back.
+extern std::uint64_t never_blocked;
+
+// Called at the end of making a thread's scheduler, on the thread; or null.
+extern void (*thread_begins)() noexcept;
 
 }  // namespace coir::sched

@@ -46,6 +46,11 @@ std::uint32_t parse_patch(std::string_view list) {
   return off;
 }
 
+bool parse_switch(std::string_view name, std::string_view value) {
+  if (value != "" && value != "0" && value != "1") reject(name, value, "0 or 1");
+  return value == "1";
+}
+
 void apply(settings& result, std::string_view name, std::string_view value) {
   if (name == "COIR_REACTOR") {
     if (value == "epoll")
@@ -57,11 +62,13 @@ void apply(settings& result, std::string_view name, std::string_view value) {
   } else if (name == "COIR_PATCH") {
     result.patch_off = parse_patch(value);
   } else if (name == "COIR_PATCH_ALWAYS") {
-    if (value != "" && value != "0" && value != "1") reject(name, value, "0 or 1");
-    result.patch_always = value == "1";
+    result.patch_always = parse_switch(name, value);
+  } else if (name == "COIR_AUDIT") {
+    result.audit = parse_switch(name, value);
   } else if (name != "COIR_VERIFY") {  // that one is coir-patch's own
     reject(name, value,
-           "no such variable; there are COIR_REACTOR, COIR_PATCH, COIR_PATCH_ALWAYS and COIR_VERIFY");
+           "no such variable; there are COIR_REACTOR, COIR_PATCH, COIR_PATCH_ALWAYS, COIR_AUDIT and "
+           "COIR_VERIFY");
   }
 }
 

@@ -11,6 +11,7 @@ struct settings {
   reactor_choice reactor = reactor_choice::automatic;  // COIR_REACTOR=epoll|uring
   std::uint32_t patch_off = 0;                         // COIR_PATCH: the categories that are not patched
   bool patch_always = false;                           // COIR_PATCH_ALWAYS=1
+  bool audit = false;                                  // COIR_AUDIT=1
 };
 
 // The settings of this process.

@@ -1,0 +1,38 @@
+"""usage: control_test.py SCENARIOS
+
+COIR_PATCH, COIR_PATCH_ALWAYS and coir::patch::scoped_off switch what they say, and nothing else.
+"""
+
+import sys
+
+from scenario import expect, run
+
+PROGRAM = sys.argv[1]
+CATEGORIES = ["time", "io", "threads", "processes", "names", "files", "stdio"]
+
+
+def categories(patched):
+    return "".join(f"{name}: {'yes' if name in patched else 'no'}\n" for name in CATEGORIES)
+
+
+expect(run(PROGRAM, "categories"), "all are patched", out=categories(CATEGORIES))
+expect(run(PROGRAM, "categories", COIR_PATCH="all"), "all", out=categories(CATEGORIES))
+expect(run(PROGRAM, "categories", COIR_PATCH="-all"), "-all", out=categories([]))
+expect(run(PROGRAM, "categories", COIR_PATCH="all,-signals"), "all,-signals", out=categories(CATEGORIES))
+for name in CATEGORIES:
+    expect(run(PROGRAM, "categories", COIR_PATCH=f"-{name}"), f"-{name}",
+           out=categories([other for other in CATEGORIES if other != name]))
+    expect(run(PROGRAM, "categories", COIR_PATCH=name), name, out=categories([name]))
+
+expect(run(PROGRAM, "scoped"), "scoped_off",
+       out="before: yes\ninside: no\nnested: no\nafter: yes\nbeside: yes\ninside, after a wait: no\n"
+           "after an exception: yes\n")
+
+expect(run(PROGRAM, "always"), "one fiber is not patched", out="main: no\nthread: no\n")
+expect(run(PROGRAM, "always", COIR_PATCH_ALWAYS="1"), "always", out="main: yes\nthread: yes\n")
+expect(run(PROGRAM, "always", COIR_PATCH_ALWAYS="0"), "not always", out="main: no\nthread: no\n")
+
+for variable, value, expected in (("COIR_PATCH", "io,tmie", "tmie"), ("COIR_PATCH", "io,,time", "io,,time"),
+                                  ("COIR_PATCH_ALWAYS", "yes", "0 or 1"), ("COIR_AUDIT", "2", "0 or 1")):
+    expect(run(PROGRAM, "scoped", **{variable: value}), f"{variable}={value}", status=2, out="",
+           err=lambda text: variable in text and f"'{value}'" in text and expected in text)

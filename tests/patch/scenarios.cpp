@@ -1,0 +1,240 @@
+// usage: scenarios NAME
+// What control_test.py and audit_test.py look at: each scenario prints what it saw.
+#include <coir/coir.hpp>
+#include <coir/patch.hpp>
+
+#include <dlfcn.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// Whether other fibers ran while `call` waited.
+bool lets_others_run(const std::function<void()>& call) {
+  bool ran = false;
+  auto other = coir::spawn([&] { ran = true; });
+  call();
+  const bool result = ran;
+  other.join();
+  return result;
+}
+
+void say(const char* what, bool yes) {
+  std::printf("%s: %s\n", what, yes ? "yes" : "no");
+}
+
+void nap() {
+  ::usleep(2000);
+}
+
+// A call of each category that has to wait for a moment.
+void wait_for_io() {
+  int ends[2];
+  if (::pipe(ends) != 0) std::abort();
+  std::thread writer([&] {
+    ::usleep(5000);
+    if (::write(ends[1], "x", 1) != 1) std::abort();
+  });
+  char byte;
+  if (::read(ends[0], &byte, 1) != 1) std::abort();
+  writer.detach();
+}
+void wait_for_mutex() {
+  std::mutex m;
+  std::atomic<bool> held{false};
+  std::thread holder([&] {
+    const std::lock_guard guard(m);
+    held = true;
+    std::this_thread::sleep_for(10ms);
+  });
+  while (!held) std::atomic_thread_fence(std::memory_order_seq_cst);
+  { const std::lock_guard guard(m); }
+  ::pthread_detach(holder.native_handle());
+  new std::thread(std::move(holder));  // never joined
+}
+void wait_for_process() {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::usleep(5000);
+    ::_exit(0);
+  }
+  ::waitpid(child, nullptr, 0);
+}
+void wait_for_name() {
+  addrinfo* found = nullptr;
+  if (::getaddrinfo("localhost", nullptr, nullptr, &found) == 0) ::freeaddrinfo(found);
+}
+void wait_for_file() {
+  char path[] = "/tmp/coir-control-XXXXXX";
+  const int mine = ::mkstemp(path);
+  ::fsync(mine);
+  ::unlink(path);
+  ::close(mine);
+}
+void wait_for_line() {
+  FILE* child = ::popen("sleep 0.01; echo line", "r");
+  char line[16];
+  if (std::fgets(line, sizeof line, child) == nullptr) std::abort();
+  const coir::patch::scoped_off pclose_is_another_category;
+  ::pclose(child);
+}
+
+int categories() {
+  say("time", lets_others_run(nap));
+  say("io", lets_others_run(wait_for_io));
+  say("threads", lets_others_run(wait_for_mutex));
+  say("processes", lets_others_run(wait_for_process));
+  say("names", lets_others_run(wait_for_name));
+  say("files", lets_others_run(wait_for_file));
+  say("stdio", lets_others_run(wait_for_line));
+  return 0;
+}
+
+int scoped() {
+  say("before", lets_others_run(nap));
+  say("inside", lets_others_run([] {
+        const coir::patch::scoped_off off;
+        nap();
+      }));
+  say("nested", lets_others_run([] {
+        const coir::patch::scoped_off off;
+        { const coir::patch::scoped_off again; }
+        nap();
+      }));
+  say("after", lets_others_run(nap));
+  // While the fiber with the scope waits for coir's own event, the others' calls are patched.
+  coir::event go;
+  auto holder = coir::spawn([&] {
+    const coir::patch::scoped_off off;
+    go.wait();
+    say("inside, after a wait", lets_others_run(nap));
+  });
+  auto waker = coir::spawn([&] {
+    say("beside", lets_others_run(nap));
+    go.set();
+  });
+  holder.join();
+  waker.join();
+  // Left by an exception, and by the end of the fiber.
+  coir::spawn([] {
+    try {
+      const coir::patch::scoped_off off;
+      throw 1;
+    } catch (int) {
+    }
+    say("after an exception", lets_others_run(nap));
+  }).join();
+  return 0;
+}
+
+// Only a patched read is ended by the close of another thread.
+bool close_ends_read() {
+  int ends[2];
+  if (::pipe(ends) != 0) std::abort();
+  std::thread closer([&] {
+    ::usleep(20'000);
+    ::close(ends[0]);
+    ::usleep(20'000);
+    if (::write(ends[1], "x", 1) < 0) return;  // ends the other kind of read
+  });
+  ::signal(SIGPIPE, SIG_IGN);
+  char byte;
+  const ssize_t r = ::read(ends[0], &byte, 1);
+  closer.join();
+  ::close(ends[1]);
+  return r == -1 && errno == EBADF;
+}
+
+int always() {
+  bool in_thread = false;
+  say("main", close_ends_read());
+  std::thread([&] { in_thread = close_ends_read(); }).join();
+  say("thread", in_thread);
+  return 0;
+}
+
+using sleep_function = unsigned (*)(unsigned);
+sleep_function unpatched_sleep() {
+  void* libc = ::dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+  return reinterpret_cast<sleep_function>(::dlsym(libc, "sleep"));
+}
+
+int escapes() {
+  auto other = coir::spawn([] { ::usleep(10'000); });
+  coir::spawn(coir::attributes{.name = "culprit"}, [] {
+    for (int i = 0; i < 3; ++i) unpatched_sleep()(1 - (i != 0 ? 1U : 0U));
+  }).join();
+  other.join();
+  return 0;
+}
+
+int escapes_on_purpose() {
+  auto other = coir::spawn([] { ::usleep(10'000); });
+  coir::spawn([] {
+    const coir::patch::scoped_off off;
+    ::usleep(1000);
+  }).join();
+  other.join();
+  return 0;
+}
+
+// Everything that the handler of the audit has to make by itself, or let be made.
+int lives_on() {
+  auto other = coir::spawn([] {
+    for (int i = 0; i < 100; ++i) ::usleep(1000);
+  });
+  coir::spawn([] {
+    std::thread([] { ::usleep(1000); }).join();
+    if (std::system("true") != 0) std::abort();
+    const pid_t forked = ::fork();
+    if (forked == 0) ::_exit(7);
+    int status = 0;
+    ::waitpid(forked, &status, 0);
+    std::printf("forked %d\n", WEXITSTATUS(status));
+    struct sigaction a = {};
+    static volatile sig_atomic_t handled = 0;
+    a.sa_handler = [](int) { handled = handled + static_cast<int>(::write(-1, "", 0) == -1); };
+    sigfillset(&a.sa_mask);
+    ::sigaction(SIGUSR1, &a, nullptr);
+    ::raise(SIGUSR1);
+    sigset_t all;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    ::raise(SIGUSR1);
+    ::usleep(1000);
+    ::pthread_sigmask(SIG_UNBLOCK, &all, nullptr);
+    std::printf("handled %d\n", static_cast<int>(handled));
+  }).join();
+  other.join();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::map<std::string, int (*)()> all = {
+      {"categories", categories}, {"scoped", scoped},     {"always", always},
+      {"escapes", escapes},       {"lives_on", lives_on}, {"escapes_on_purpose", escapes_on_purpose},
+  };
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  const auto found = argc == 2 ? all.find(argv[1]) : all.end();
+  return found != all.end() ? found->second() : 2;
+}
