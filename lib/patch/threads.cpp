@@ -1,5 +1,6 @@
 // Once, barriers, joining; C11's names for threads and locks; syscall.
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
 #include <threads.h>
@@ -9,6 +10,7 @@
 #include "posix/files.hpp"
 #include "posix/locks.hpp"
 #include "posix/multiplex.hpp"
+#include "posix/open.hpp"
 #include "posix/sleep.hpp"
 #include "posix/sockets.hpp"
 #include "sys/raw.hpp"
@@ -169,6 +171,16 @@ bool named(long number, const long (&a)[6], long& result) {
     case SYS_accept4:
       result = accept4(fd, pointer<sockaddr>(a[1]), pointer<socklen_t>(a[2]), fourth);
       return true;
+    case SYS_openat:
+      result =
+          posix::openat(fd, pointer<const char>(a[1]), static_cast<int>(a[2]), static_cast<mode_t>(a[3]));
+      return true;
+#ifdef SYS_open
+    case SYS_open:
+      result = posix::openat(AT_FDCWD, pointer<const char>(a[0]), static_cast<int>(a[1]),
+                             static_cast<mode_t>(a[2]));
+      return true;
+#endif
     case SYS_nanosleep:
       result = posix::nanosleep(pointer<const timespec>(a[0]), pointer<timespec>(a[1]));
       return true;

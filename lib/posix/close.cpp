@@ -47,8 +47,6 @@ void tell_others(int fd, std::uint32_t generation, std::uint64_t users) noexcept
   });
 }
 
-// The child of a vfork runs in this memory until it execs; what it closes are its own descriptors, not the
-// parent's.
 std::atomic<long> process{0};
 
 const bool process_known = [] {
@@ -56,11 +54,6 @@ const bool process_known = [] {
   note();
   return ::pthread_atfork(nullptr, nullptr, note) == 0;
 }();
-
-bool in_vfork_child() noexcept {
-  const long own = process.load(std::memory_order_relaxed);
-  return own != 0 && own != sys::raw(SYS_getpid);
-}
 
 // A close that waits until the peer has taken what was sent (SO_LINGER).
 bool lingers(int fd) noexcept {
@@ -81,6 +74,11 @@ reactor::fd_owner* owner_of(int fd) noexcept {
 }  // namespace
 
 std::atomic<bool> linger_used{false};
+
+bool in_vfork_child() noexcept {
+  const long own = process.load(std::memory_order_relaxed);
+  return own != 0 && own != sys::raw(SYS_getpid);
+}
 
 void forget(int fd) noexcept {
   reactor::fd_owner* owner = owner_of(fd);

@@ -7,6 +7,10 @@
 
 namespace coir::posix {
 
+// The child of a vfork runs in this memory until it execs: what it closes are its own descriptors, not the
+// parent's, and its fiber cannot park.
+bool in_vfork_child() noexcept;
+
 // `fd` is about to be closed or replaced: its waiters on every thread get EBADF, what is remembered of it is
 // void.
 void forget(int fd) noexcept;

@@ -8,7 +8,6 @@
 #include "posix/close.hpp"
 #include "posix/patience.hpp"
 #include "sys/raw.hpp"
-#include "wait/interrupt.hpp"
 
 namespace coir::posix {
 namespace {
@@ -16,22 +15,11 @@ namespace {
 template <class Try>
 long try_again(int fd, const char* name, Try attempt) noexcept {
   const call c(fd, name);
-  scheduler& s = c.s;
   recheck again;
   for (;;) {
     const long r = attempt();
     if (r != -EAGAIN) return r;
-    if (const int error = wait::interrupt_errno(*s.current())) return -error;
-    wait::waiter w(s);
-    w.ended_by = wait::ending_handlers::without_restart;
-    switch (wait::park_until(w, name, again.next(s, base::never))) {
-      case wait::outcome::interrupted:
-        return -wait::interrupt_errno(*s.current());
-      case wait::outcome::signalled:
-        return -EINTR;
-      default:
-        break;
-    }
+    if (const long rest = again.rest(c.s, name); rest < 0) return rest;
     if (c.state != nullptr && !still_open(c)) return -EBADF;
   }
 }

@@ -1,9 +1,12 @@
 // How long a call on a lock may wait, and how often it looks for changes that nobody announces.
 #pragma once
 
+#include <errno.h>
+
 #include <algorithm>
 
 #include "posix/descriptor.hpp"
+#include "wait/interrupt.hpp"
 
 namespace coir::posix {
 
@@ -44,6 +47,21 @@ class recheck {
     const base::nanoseconds at = s.now() + step_;
     step_ = std::min<base::nanoseconds>(2 * step_, 16'000'000);
     return std::min(at, deadline);
+  }
+
+  // Until it is time to look again. 0, or -errno of the interruption.
+  long rest(scheduler& s, const char* name) noexcept {
+    if (const int error = wait::interrupt_errno(*s.current())) return -error;
+    wait::waiter w(s);
+    w.ended_by = wait::ending_handlers::without_restart;
+    switch (wait::park_until(w, name, next(s, base::never))) {
+      case wait::outcome::interrupted:
+        return -wait::interrupt_errno(*s.current());
+      case wait::outcome::signalled:
+        return -EINTR;
+      default:
+        return 0;
+    }
   }
 
  private:

@@ -31,25 +31,11 @@ long wait_for_pidfd(int fd, const char* name) noexcept {
   return wait_ready(c, direction::in, base::never, false);
 }
 
-// Until it is time to look again.
-long pass_time(recheck& again, const char* name) noexcept {
-  scheduler& s = *scheduler::existing();
-  wait::waiter w(s);
-  w.ended_by = wait::ending_handlers::without_restart;
-  switch (wait::park_until(w, name, again.next(s, base::never))) {
-    case wait::outcome::interrupted:
-      return -wait::interrupt_errno(*s.current());
-    case wait::outcome::signalled:
-      return -EINTR;
-    default:
-      return 0;
-  }
-}
-
 // Waits until the one child may have something to tell.
 long wait_for_child(pid_t pid, bool stops_too, recheck& again, const char* name) noexcept {
-  if (const int error = wait::interrupt_errno(*scheduler::existing()->current())) return -error;
+  scheduler& s = *scheduler::existing();
   if (!stops_too) {
+    if (const int error = wait::interrupt_errno(*s.current())) return -error;
     const long fd = sys::raw(SYS_pidfd_open, pid, 0);
     if (fd >= 0) {
       const long r = wait_for_pidfd(static_cast<int>(fd), name);
@@ -57,7 +43,7 @@ long wait_for_child(pid_t pid, bool stops_too, recheck& again, const char* name)
       return r;
     }
   }
-  return pass_time(again, name);
+  return again.rest(s, name);
 }
 
 // A helper that waits until a child of some kind has something to tell, or none is left. There is one for
@@ -118,14 +104,14 @@ long wait_for_children(long type, long id, int options, recheck& again, const ch
   scheduler& s = *scheduler::existing();
   if (const int error = wait::interrupt_errno(*s.current())) return -error;
   // The helper is another thread, and has no children of its own.
-  if ((options & __WNOTHREAD) != 0) return pass_time(again, name);
+  if ((options & __WNOTHREAD) != 0) return again.rest(s, name);
   wait::queued_waiter w(s);
   w.ended_by = wait::ending_handlers::without_restart;
   looks_lock.lock();
   look* l = find_look_locked(type, id, options);
   if (l != nullptr) wait::enqueue_locked(l->waiting, w);
   looks_lock.unlock();
-  if (l == nullptr) return pass_time(again, name);
+  if (l == nullptr) return again.rest(s, name);
   const wait::outcome o = wait::park(w, name);
   looks_lock.lock();
   if (w.queued) wait::dequeue_locked(l->waiting, w);

@@ -146,6 +146,28 @@ int raw_shutdown(int fd, int how) {
   return answer<int>(raw(SYS_shutdown, fd, how));
 }
 
+int raw_openat(int directory, const char* path, int flags, ...) {
+  va_list rest;
+  va_start(rest, flags);
+  const mode_t mode = va_arg(rest, mode_t);  // coir's own callers always pass one
+  va_end(rest);
+  return answer<int>(raw(SYS_openat, directory, word(path), flags, mode));
+}
+int raw_open(const char* path, int flags, ...) {
+  va_list rest;
+  va_start(rest, flags);
+  const mode_t mode = va_arg(rest, mode_t);
+  va_end(rest);
+  return raw_openat(AT_FDCWD, path, flags, mode);
+}
+// Called for flags that need a mode which is not there.
+int no_openat_2(int, const char*, int) {
+  ::abort();
+}
+int no_open_2(const char*, int) {
+  ::abort();
+}
+
 int raw_flock(int fd, int operation) {
   return answer<int>(raw(SYS_flock, fd, operation));
 }

@@ -16,6 +16,7 @@ DIFFERENCES = {
     "close: a waiting poll says POLLNVAL": CLOSE_WAKES,
     "close: a waiting read gets EBADF": CLOSE_WAKES,
     "close: a waiting select says EBADF": CLOSE_WAKES,
+    "freopen: it wakes who waits for the stream's old descriptor": CLOSE_WAKES,
     "close: a waiting send gets EBADF, or the count of what it had sent": CLOSE_WAKES,
     "close: a plain thread closes what a flow waits for": CLOSE_WAKES,
     "close: closefrom wakes too": CLOSE_WAKES,

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -138,6 +139,10 @@ sockaddr_storage scratch_path::unix_address(socklen_t& size) const noexcept {
   std::strncpy(address->sun_path, path_.c_str(), sizeof address->sun_path - 1);
   size = sizeof *address;
   return result;
+}
+
+fifo::fifo() : scratch_path("fifo") {
+  COIR_MUST(::mkfifo(c_str(), 0600));
 }
 
 descriptor scratch_file(const std::string& content, int flags) {

@@ -81,6 +81,10 @@ class scratch_path {
   std::string directory_, path_;
 };
 
+struct fifo : scratch_path {
+  fifo();
+};
+
 // An unlinked regular file on a disk, not in memory where /proc and tmpfs live.
 descriptor scratch_file(const std::string& content = {}, int flags = 0);
 

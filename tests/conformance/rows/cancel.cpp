@@ -165,6 +165,27 @@ COIR_ROW_WITH(fibers_only, "cancel: pipes, FIFOs, terminals and other descriptor
   interrupted(o, "terminal", [&] { return read(s, buffer, sizeof buffer); });
 }
 
+COIR_ROW_WITH(fibers_only, "cancel: opening a FIFO, and nothing stays open") {
+  const scratch_path path("fifo");
+  COIR_MUST(mkfifo(path.c_str(), 0600));
+  const auto is_null = [](FILE* f) { return f == nullptr ? -1 : 0; };
+  interrupted(o, "open to read", [&] { return open(path.c_str(), O_RDONLY); });
+  interrupted(o, "open to write", [&] { return open(path.c_str(), O_WRONLY); });
+  interrupted(o, "openat", [&] { return openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC); });
+  interrupted(o, "creat", [&] { return creat(path.c_str(), 0600); });
+  interrupted(o, "fopen to read", [&] { return is_null(fopen(path.c_str(), "r")); });
+  interrupted(o, "fopen to write", [&] { return is_null(fopen(path.c_str(), "w")); });
+  interrupted(o, "freopen", [&] {
+    FILE* f = fopen("/dev/null", "r");
+    const int number = fileno(f);
+    const int r = is_null(freopen(path.c_str(), "r", f)), error = errno;
+    o.check(fcntl(number, F_GETFD) == -1, "the stream is closed");
+    errno = error;
+    return r;
+  });
+  o.check(open(path.c_str(), O_WRONLY | O_NONBLOCK) == -1 && errno == ENXIO, "no reader is left");
+}
+
 COIR_ROW_WITH(fibers_only, "cancel: accept and connect") {
   const listener l;
   interrupted(o, "accept", [&] { return accept(l.fd, nullptr, nullptr); });

@@ -1,6 +1,7 @@
 // EINTR: which waits a signal handler ends, and which go on.
 //
 // A signal is sent by a timer to the thread that runs the flow, while it sleeps.
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -214,6 +215,25 @@ COIR_ROW_WITH(no_ticker, "EINTR: with SA_RESTART read, recv, write, send and acc
   COIR_OBSERVE(o, connect(from, l.where(), l.size));
   server.join();
   o.check(handled > 5, "the handler ran");
+}
+
+COIR_ROW_WITH(no_ticker, "EINTR: with SA_RESTART the open of a FIFO goes on") {
+  const handler h(SA_RESTART);
+  for (const int side : {O_RDONLY, O_WRONLY}) {
+    const fifo path;
+    flow opener("opener", [&](log& w) {
+      const alarm_clock clock(15, true);
+      const descriptor mine(open(path.c_str(), side));
+      w.check(mine >= 0, "opened");
+    });
+    for (const stopwatch since; since.milliseconds() < 60;) usleep(10'000);
+    o.say("the opener %s", opener.state());
+    descriptor other;
+    do other = descriptor(open(path.c_str(), side == O_RDONLY ? O_WRONLY : O_RDONLY));
+    while (other < 0 && errno == EINTR);
+    opener.join();
+  }
+  o.check(handled > 3, "the handler ran");
 }
 
 COIR_ROW_WITH(no_ticker, "EINTR: without SA_RESTART read, recv, write, send and accept fail") {

@@ -1,12 +1,17 @@
-// Locks, names and commands on fibers, in a program linked in whatever way is under test. Prints "worked".
+// Locks, names, commands and FIFOs on fibers, in a program linked in whatever way is under test. Prints
+// "worked".
 #include <netdb.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <coir/coir.hpp>
 #include <coir/patch.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <fstream>
 #include <mutex>
+#include <string>
 
 namespace {
 
@@ -16,6 +21,28 @@ bool resolves() {
   if (::getaddrinfo("127.0.0.1", nullptr, &hints, &list) != 0) return false;
   ::freeaddrinfo(list);
   return true;
+}
+
+bool meet_at_fifo() {
+  char directory[] = "/tmp/consumerXXXXXX";
+  if (::mkdtemp(directory) == nullptr) return false;
+  const std::string path = std::string(directory) + "/fifo";
+  char word[8] = {};
+  if (::mkfifo(path.c_str(), 0600) == 0) {
+    auto reader = coir::spawn([&] {
+      FILE* in = std::fopen("/dev/null", "r");
+      if (in != nullptr) in = std::freopen(path.c_str(), "r", in);
+      if (in == nullptr) return;
+      if (::read(fileno(in), word, sizeof word - 1) < 0) *word = '\0';
+      std::fclose(in);
+    });
+    auto writer = coir::spawn([&] { std::ofstream(path) << "word"; });
+    reader.join();
+    writer.join();
+    ::unlink(path.c_str());
+  }
+  ::rmdir(directory);
+  return std::strcmp(word, "word") == 0;
 }
 
 }  // namespace
@@ -44,6 +71,6 @@ int main() {
       std::printf("not patched: %s\n", p.name.c_str());
       return 1;
     }
-  if (!resolved || !free || WEXITSTATUS(status) != 3) return 2;
+  if (!resolved || !free || WEXITSTATUS(status) != 3 || !meet_at_fifo()) return 2;
   std::puts("worked");
 }
