@@ -1,4 +1,5 @@
-// Names of hosts, services, users and groups: libc's own look-ups, on a helper thread.
+// Names of hosts, services, users and groups, and questions to the resolver: libc's own look-ups, on a helper
+// thread.
 #include <grp.h>
 #include <netdb.h>
 #include <pwd.h>
@@ -72,6 +73,51 @@ COIR_PLAIN_LOOK_UP(int, getgrnam_r,
                    (name, into, buffer, size, result))
 COIR_PLAIN_LOOK_UP(int, getgrgid_r, (gid_t id, group* into, char* buffer, size_t size, group** result),
                    (id, into, buffer, size, result))
+COIR_WRAPPING_LOOK_UP(passwd*, getpwent, (), ())
+COIR_WRAPPING_LOOK_UP(group*, getgrent, (), ())
+COIR_PLAIN_LOOK_UP(int, getpwent_r, (passwd * into, char* buffer, size_t size, passwd** result),
+                   (into, buffer, size, result))
+COIR_PLAIN_LOOK_UP(int, getgrent_r, (group * into, char* buffer, size_t size, group** result),
+                   (into, buffer, size, result))
 COIR_WRAPPING_LOOK_UP(int, initgroups, (const char* user, gid_t id), (user, id))
 COIR_WRAPPING_LOOK_UP(int, getgrouplist, (const char* user, gid_t id, gid_t* groups, int* count),
                       (user, id, groups, count))
+
+// The resolver: each call by two names; the second is known to programs built with an older libc.
+#define COIR_RESOLVER(name, parameters, arguments)     \
+  COIR_PLAIN_LOOK_UP(int, name, parameters, arguments) \
+  COIR_HOOK int __##name parameters {                  \
+    return name arguments;                             \
+  }
+// A call that asks with the thread's own state; `twin` is the one that is given a state.
+#define COIR_OWN_RESOLVER(name, twin, parameters, arguments, twin_arguments)                     \
+  COIR_HOOK int name parameters {                                                                \
+    if (!COIR_COOPERATIVE) return real.name arguments;                                           \
+    return posix::resolver_twin()(#name, [=](res_state s) { return real.twin twin_arguments; }); \
+  }                                                                                              \
+  COIR_HOOK int __##name parameters {                                                            \
+    return name arguments;                                                                       \
+  }
+
+COIR_RESOLVER(res_nquery, (res_state s, const char* name, int c, int type, unsigned char* answer, int size),
+              (s, name, c, type, answer, size))
+COIR_RESOLVER(res_nsearch, (res_state s, const char* name, int c, int type, unsigned char* answer, int size),
+              (s, name, c, type, answer, size))
+COIR_RESOLVER(res_nquerydomain,
+              (res_state s, const char* name, const char* domain, int c, int type, unsigned char* answer,
+               int size),
+              (s, name, domain, c, type, answer, size))
+COIR_RESOLVER(res_nsend,
+              (res_state s, const unsigned char* query, int query_size, unsigned char* answer, int size),
+              (s, query, query_size, answer, size))
+COIR_OWN_RESOLVER(res_query, res_nquery, (const char* name, int c, int type, unsigned char* answer, int size),
+                  (name, c, type, answer, size), (s, name, c, type, answer, size))
+COIR_OWN_RESOLVER(res_search, res_nsearch,
+                  (const char* name, int c, int type, unsigned char* answer, int size),
+                  (name, c, type, answer, size), (s, name, c, type, answer, size))
+COIR_OWN_RESOLVER(res_querydomain, res_nquerydomain,
+                  (const char* name, const char* domain, int c, int type, unsigned char* answer, int size),
+                  (name, domain, c, type, answer, size), (s, name, domain, c, type, answer, size))
+COIR_OWN_RESOLVER(res_send, res_nsend,
+                  (const unsigned char* query, int query_size, unsigned char* answer, int size),
+                  (query, query_size, answer, size), (s, query, query_size, answer, size))

@@ -1,14 +1,41 @@
 #include "posix/resolve.hpp"
 
+#include <arpa/nameser.h>
+
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <optional>
 #include <string>
 
-#include "posix/elsewhere.hpp"
 #include "sys/real.hpp"
 
 namespace coir::posix {
+
+resolver_twin::resolver_twin() noexcept : original_(_res) {
+  // Composing a query asks nobody, and begins as each call of libc's resolver does: `_res` is initialised, or
+  // read anew if its file has changed.
+  unsigned char query[NS_HFIXEDSZ + NS_QFIXEDSZ + NS_MAXCDNAME];
+  ::res_mkquery(ns_o_query, ".", ns_c_in, ns_t_a, nullptr, 0, nullptr, query, sizeof query);
+  usable_ = ::res_ninit(&state_) == 0;
+  if (!usable_) h_errno = NETDB_INTERNAL;
+  state_.retrans = original_.retrans;
+  state_.retry = original_.retry;
+  state_.options = original_.options & ~static_cast<unsigned long>(RES_STAYOPEN);
+  state_.nscount = original_.nscount;
+  std::copy(std::begin(original_.nsaddr_list), std::end(original_.nsaddr_list), state_.nsaddr_list);
+  std::copy(std::begin(original_.dnsrch), std::end(original_.dnsrch), state_.dnsrch);
+  std::copy(std::begin(original_.defdname), std::end(original_.defdname), state_.defdname);
+  state_.ndots = original_.ndots;
+}
+
+resolver_twin::~resolver_twin() {
+  if (!usable_) return;
+  original_.res_h_errno = state_.res_h_errno;
+  ::res_nclose(&state_);
+}
+
 namespace {
 
 // With copies of all arguments: the caller may have left.

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <pwd.h>
+#include <resolv.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>

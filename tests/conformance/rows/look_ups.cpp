@@ -68,6 +68,26 @@ COIR_ROW("look-ups: hosts, services, users and groups") {
   o.say("groups: %d", getgrouplist("root", 0, groups, &count) >= 1);
 }
 
+COIR_ROW("look-ups: all users and groups, one after the other") {
+  setpwent();
+  const passwd* p = getpwent();
+  o.say("user: %s", p != nullptr ? p->pw_name : "?");
+  passwd user, *found = nullptr;
+  char buffer[4096];
+  int users = 0;
+  while (getpwent_r(&user, buffer, sizeof buffer, &found) == 0 && found == &user) ++users;
+  o.say("%d more, at the end: %d", users, found == nullptr);
+  endpwent();
+  setgrent();
+  const group* g = getgrent();
+  o.say("group: %s", g != nullptr ? g->gr_name : "?");
+  group entry, *next = nullptr;
+  int groups = 0;
+  while (getgrent_r(&entry, buffer, sizeof buffer, &next) == 0 && next == &entry) ++groups;
+  o.say("%d more, at the end: %d", groups, next == nullptr);
+  endgrent();
+}
+
 COIR_ROW("flock: the second description waits for the first") {
   const scratch_path path("lock");
   const descriptor a(COIR_MUST(open(path.c_str(), O_RDWR | O_CREAT, 0600)));
