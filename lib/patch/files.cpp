@@ -1,4 +1,5 @@
-// Locks on files, what goes to the disk, message queues and System V semaphores.
+// Locks on files, what goes to the disk, asynchronous I/O, message queues and System V semaphores.
+#include <aio.h>
 #include <mqueue.h>
 #include <sys/file.h>
 #include <sys/msg.h>
@@ -35,6 +36,24 @@ COIR_HOOK int tcdrain(int fd) {
   return COIR_COOPERATIVE ? posix::elsewhere(
                                 "tcdrain", [fd] { return real.tcdrain(fd); }, true)
                           : real.tcdrain(fd);
+}
+
+COIR_HOOK int aio_suspend(const aiocb* const list[], int count, const timespec* t) {
+  return COIR_COOPERATIVE ? posix::elsewhere(
+                                "aio_suspend", [=] { return real.aio_suspend(list, count, t); }, true)
+                          : real.aio_suspend(list, count, t);
+}
+COIR_HOOK int aio_suspend64(const aiocb64* const list[], int count, const timespec* t) {
+  return aio_suspend(reinterpret_cast<const aiocb* const*>(list), count, t);
+}
+COIR_HOOK int lio_listio(int mode, aiocb* const list[], int count, sigevent* event) noexcept {
+  return COIR_COOPERATIVE && mode == LIO_WAIT
+             ? posix::elsewhere(
+                   "lio_listio", [=] { return real.lio_listio(mode, list, count, event); }, true)
+             : real.lio_listio(mode, list, count, event);
+}
+COIR_HOOK int lio_listio64(int mode, aiocb64* const list[], int count, sigevent* event) noexcept {
+  return lio_listio(mode, reinterpret_cast<aiocb* const*>(list), count, event);
 }
 
 COIR_HOOK ssize_t mq_timedreceive(mqd_t q, char* m, size_t n, unsigned* priority, const timespec* t) {

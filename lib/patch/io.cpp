@@ -1,9 +1,12 @@
 // Input and output, and the names that _FORTIFY_SOURCE makes of them.
 #include <errno.h>
+#include <sys/random.h>
 
 #include "patch/hook.hpp"
+#include "posix/elsewhere.hpp"
 #include "posix/files.hpp"
 #include "posix/sockets.hpp"
+#include "sys/raw.hpp"
 
 namespace posix = coir::posix;
 using coir::sys::real;
@@ -114,4 +117,17 @@ COIR_HOOK int eventfd_read(int fd, eventfd_t* value) {
 COIR_HOOK int eventfd_write(int fd, eventfd_t value) {
   if (!COIR_COOPERATIVE) return real.eventfd_write(fd, value);
   return posix::write(fd, &value, sizeof value) == sizeof value ? 0 : -1;
+}
+
+// Random bytes make nobody wait but soon after the machine was started.
+COIR_HOOK ssize_t getrandom(void* b, size_t n, unsigned flags) {
+  if (!COIR_COOPERATIVE) return real.getrandom(b, n, flags);
+  const long r = coir::sys::raw(SYS_getrandom, coir::sys::word(b), static_cast<long>(n),
+                                static_cast<long>(flags | GRND_NONBLOCK));
+  if (r != -EAGAIN || (flags & GRND_NONBLOCK) != 0) return posix::answer(r);
+  return posix::elsewhere("getrandom", [=] { return real.getrandom(b, n, flags); });
+}
+COIR_HOOK int getentropy(void* b, size_t n) {
+  if (!COIR_COOPERATIVE || n > 256) return real.getentropy(b, n);
+  return getrandom(b, n, 0) == static_cast<ssize_t>(n) ? 0 : real.getentropy(b, n);
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "patch/hook.hpp"
+#include "posix/elsewhere.hpp"
 #include "posix/streams.hpp"
 
 namespace posix = coir::posix;
@@ -73,4 +74,11 @@ COIR_HOOK size_t __fread_unlocked_chk(void* into, size_t has, size_t size, size_
   size_t bytes;
   if (__builtin_mul_overflow(size, count, &bytes) || bytes > has) __chk_fail();
   return fread_unlocked(into, size, count, f);
+}
+
+// Where nobody sees what is typed; on a helper thread.
+COIR_WRAPPING_HOOK char* __wrap_getpass(const char* prompt) {
+  return COIR_COOPERATIVE ? posix::elsewhere(
+                                "getpass", [=] { return real.getpass(prompt); }, true)
+                          : real.getpass(prompt);
 }

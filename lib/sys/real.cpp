@@ -167,6 +167,18 @@ int no_openat_2(int, const char*, int) {
 int no_open_2(const char*, int) {
   ::abort();
 }
+ssize_t raw_getrandom(void* b, size_t n, unsigned flags) {
+  return answer<ssize_t>(raw(SYS_getrandom, word(b), static_cast<long>(n), static_cast<long>(flags)));
+}
+int raw_getentropy(void* b, size_t n) {
+  if (n > 256) return answer(-EIO);
+  for (size_t done = 0; done < n;) {
+    const ssize_t r = raw_getrandom(static_cast<char*>(b) + done, n - done, 0);
+    if (r < 0 && errno != EINTR) return -1;
+    if (r > 0) done += static_cast<size_t>(r);
+  }
+  return 0;
+}
 
 int raw_flock(int fd, int operation) {
   return answer<int>(raw(SYS_flock, fd, operation));

@@ -6,6 +6,7 @@
 // call. X-macros keep name, type and fallback in one place: sys/real.def.
 #pragma once
 
+#include <aio.h>
 #include <grp.h>
 #include <mqueue.h>
 #include <netdb.h>

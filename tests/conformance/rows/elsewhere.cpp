@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -284,6 +286,22 @@ COIR_ROW("terminal: the master sees the end of the slave as EIO") {
   t.slave.close();
 }
 
+COIR_ROW_WITH(own_process, "terminal: getpass waits for what is typed in secret") {
+  signal(SIGHUP, SIG_IGN);  // which comes when the terminal goes
+  const terminal t;
+  COIR_MUST(setsid());
+  COIR_MUST(ioctl(t.slave, TIOCSCTTY, 0));
+  flow typist("typist", [&](log& w) {
+    const char* word = getpass("Word? ");
+    w.say("%s", word != nullptr ? word : name_of_error(errno));
+  });
+  o.say("%s", read_all(t.master, 6, 0, 6).c_str());
+  settle();
+  o.say("the typist %s", typist.state());
+  write_all(t.master, "sesame\n");
+  typist.join();
+}
+
 COIR_ROW("memfd: reads and writes like a file") {
   const descriptor d(memfd_create("row", MFD_CLOEXEC));
   char data[16] = {};
@@ -306,6 +324,20 @@ COIR_ROW("devices: /dev/null, /dev/zero, /dev/full and /proc never wait") {
   COIR_OBSERVE(o, write(full, data, sizeof data));
   o.check(read(proc, data, sizeof data) > 5, "a file of /proc is read");
   COIR_OBSERVE(o, read(proc, data, sizeof data));
+}
+
+COIR_ROW("random bytes: as many as asked for, no two alike") {
+  char data[4][256] = {};
+  COIR_OBSERVE(o, getrandom(data[0], 256, 0));
+  COIR_OBSERVE(o, getrandom(data[1], 256, GRND_NONBLOCK));
+  COIR_OBSERVE(o, getrandom(data[2], 256, GRND_RANDOM));
+  COIR_OBSERVE(o, getentropy(data[3], 256));
+  for (int i = 0; i < 4; ++i)
+    for (int j = 0; j < i; ++j) o.check(memcmp(data[i], data[j], 256) != 0, "two are alike");
+  COIR_OBSERVE(o, getrandom(data[0], 0, 0));
+  COIR_OBSERVE(o, getrandom(data[0], 1, 0x8000));
+  COIR_OBSERVE(o, getentropy(data, 257));
+  COIR_OBSERVE(o, getentropy(data, 0));
 }
 
 COIR_ROW("received descriptor: a socket whose other holder is another process") {
