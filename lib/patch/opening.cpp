@@ -9,6 +9,7 @@
 
 namespace posix = coir::posix;
 using coir::sys::real;
+COIR_HOOKS_OF(files)
 
 namespace {
 bool has_mode(int flags) noexcept {
@@ -65,13 +66,13 @@ COIR_HOOK int __openat64_2(int directory, const char* path, int flags) {
 }
 
 COIR_HOOK FILE* fopen(const char* path, const char* mode) {
-  return COIR_COOPERATIVE ? posix::fopen(path, mode) : real.fopen(path, mode);
+  return COIR_COOPERATIVE_IN(stdio) ? posix::fopen(path, mode) : real.fopen(path, mode);
 }
 COIR_HOOK FILE* fopen64(const char* path, const char* mode) {
   return fopen(path, mode);
 }
 COIR_WRAPPING_HOOK FILE* __wrap_freopen(const char* path, const char* mode, FILE* f) {
-  if (COIR_COOPERATIVE) return posix::freopen(path, mode, f);
+  if (COIR_COOPERATIVE_IN(stdio)) return posix::freopen(path, mode, f);
   posix::forget(fileno_unlocked(f));
   return real.freopen(path, mode, f);
 }
