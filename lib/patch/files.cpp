@@ -10,6 +10,7 @@
 #include "patch/hook.hpp"
 #include "posix/elsewhere.hpp"
 #include "posix/filelocks.hpp"
+#include "posix/queues.hpp"
 
 namespace posix = coir::posix;
 using coir::sys::real;
@@ -57,26 +58,19 @@ COIR_HOOK int lio_listio64(int mode, aiocb64* const list[], int count, sigevent*
 }
 
 COIR_HOOK ssize_t mq_timedreceive(mqd_t q, char* m, size_t n, unsigned* priority, const timespec* t) {
-  return COIR_COOPERATIVE_IN(ipc)
-             ? posix::elsewhere(
-                   "mq_receive", [=] { return real.mq_timedreceive(q, m, n, priority, t); }, true)
-             : real.mq_timedreceive(q, m, n, priority, t);
+  return COIR_COOPERATIVE_IN(ipc) ? posix::mq_receive(q, m, n, priority, t)
+                                  : real.mq_timedreceive(q, m, n, priority, t);
 }
 COIR_HOOK ssize_t mq_receive(mqd_t q, char* m, size_t n, unsigned* priority) {
-  return COIR_COOPERATIVE_IN(ipc)
-             ? posix::elsewhere(
-                   "mq_receive", [=] { return real.mq_receive(q, m, n, priority); }, true)
-             : real.mq_receive(q, m, n, priority);
+  return COIR_COOPERATIVE_IN(ipc) ? posix::mq_receive(q, m, n, priority, nullptr)
+                                  : real.mq_receive(q, m, n, priority);
 }
 COIR_HOOK int mq_timedsend(mqd_t q, const char* m, size_t n, unsigned priority, const timespec* t) {
-  return COIR_COOPERATIVE_IN(ipc)
-             ? posix::elsewhere(
-                   "mq_send", [=] { return real.mq_timedsend(q, m, n, priority, t); }, true)
-             : real.mq_timedsend(q, m, n, priority, t);
+  return COIR_COOPERATIVE_IN(ipc) ? posix::mq_send(q, m, n, priority, t)
+                                  : real.mq_timedsend(q, m, n, priority, t);
 }
 COIR_HOOK int mq_send(mqd_t q, const char* m, size_t n, unsigned priority) {
-  return COIR_COOPERATIVE_IN(ipc) ? posix::elsewhere(
-                                        "mq_send", [=] { return real.mq_send(q, m, n, priority); }, true)
+  return COIR_COOPERATIVE_IN(ipc) ? posix::mq_send(q, m, n, priority, nullptr)
                                   : real.mq_send(q, m, n, priority);
 }
 COIR_HOOK ssize_t msgrcv(int q, void* m, size_t n, long type, int flags) {
