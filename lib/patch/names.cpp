@@ -89,14 +89,18 @@ COIR_WRAPPING_LOOK_UP(int, getgrouplist, (const char* user, gid_t id, gid_t* gro
   COIR_HOOK int __##name parameters {                  \
     return name arguments;                             \
   }
-// A call that asks with the thread's own state; `twin` is the one that is given a state.
-#define COIR_OWN_RESOLVER(name, twin, parameters, arguments, twin_arguments)                     \
-  COIR_HOOK int name parameters {                                                                \
-    if (!COIR_COOPERATIVE) return real.name arguments;                                           \
-    return posix::resolver_twin()(#name, [=](res_state s) { return real.twin twin_arguments; }); \
-  }                                                                                              \
-  COIR_HOOK int __##name parameters {                                                            \
-    return name arguments;                                                                       \
+// A call that asks with the thread's own state: as `twin`, which is given one, with what `fields` and
+// `members` of a question say.
+#define COIR_OWN_RESOLVER(name, twin, parameters, arguments, fields, members)                   \
+  COIR_HOOK int name parameters {                                                               \
+    if (!COIR_COOPERATIVE) return real.name arguments;                                          \
+    const auto ask = [](res_state s, const posix::question& q, unsigned char* into, int room) { \
+      return real.twin members;                                                                 \
+    };                                                                                          \
+    return posix::ask_resolver(#name, ask, posix::question fields, answer, size);               \
+  }                                                                                             \
+  COIR_HOOK int __##name parameters {                                                           \
+    return name arguments;                                                                      \
   }
 
 COIR_RESOLVER(res_nquery, (res_state s, const char* name, int c, int type, unsigned char* answer, int size),
@@ -111,13 +115,18 @@ COIR_RESOLVER(res_nsend,
               (res_state s, const unsigned char* query, int query_size, unsigned char* answer, int size),
               (s, query, query_size, answer, size))
 COIR_OWN_RESOLVER(res_query, res_nquery, (const char* name, int c, int type, unsigned char* answer, int size),
-                  (name, c, type, answer, size), (s, name, c, type, answer, size))
+                  (name, c, type, answer, size), ({.name = name, .domain_class = c, .type = type}),
+                  (s, q.name, q.domain_class, q.type, into, room))
 COIR_OWN_RESOLVER(res_search, res_nsearch,
                   (const char* name, int c, int type, unsigned char* answer, int size),
-                  (name, c, type, answer, size), (s, name, c, type, answer, size))
+                  (name, c, type, answer, size), ({.name = name, .domain_class = c, .type = type}),
+                  (s, q.name, q.domain_class, q.type, into, room))
 COIR_OWN_RESOLVER(res_querydomain, res_nquerydomain,
                   (const char* name, const char* domain, int c, int type, unsigned char* answer, int size),
-                  (name, domain, c, type, answer, size), (s, name, domain, c, type, answer, size))
+                  (name, domain, c, type, answer, size),
+                  ({.name = name, .domain = domain, .domain_class = c, .type = type}),
+                  (s, q.name, q.domain, q.domain_class, q.type, into, room))
 COIR_OWN_RESOLVER(res_send, res_nsend,
                   (const unsigned char* query, int query_size, unsigned char* answer, int size),
-                  (query, query_size, answer, size), (s, query, query_size, answer, size))
+                  (query, query_size, answer, size), ({.text = query, .text_size = query_size}),
+                  (s, q.text, q.text_size, into, room))

@@ -8,34 +8,12 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "posix/elsewhere.hpp"
 #include "sys/real.hpp"
 
 namespace coir::posix {
-
-resolver_twin::resolver_twin() noexcept : original_(_res) {
-  // Composing a query asks nobody, and begins as each call of libc's resolver does: `_res` is initialised, or
-  // read anew if its file has changed.
-  unsigned char query[NS_HFIXEDSZ + NS_QFIXEDSZ + NS_MAXCDNAME];
-  ::res_mkquery(ns_o_query, ".", ns_c_in, ns_t_a, nullptr, 0, nullptr, query, sizeof query);
-  usable_ = ::res_ninit(&state_) == 0;
-  if (!usable_) h_errno = NETDB_INTERNAL;
-  state_.retrans = original_.retrans;
-  state_.retry = original_.retry;
-  state_.options = original_.options & ~static_cast<unsigned long>(RES_STAYOPEN);
-  state_.nscount = original_.nscount;
-  std::copy(std::begin(original_.nsaddr_list), std::end(original_.nsaddr_list), state_.nsaddr_list);
-  std::copy(std::begin(original_.dnsrch), std::end(original_.dnsrch), state_.dnsrch);
-  std::copy(std::begin(original_.defdname), std::end(original_.defdname), state_.defdname);
-  state_.ndots = original_.ndots;
-}
-
-resolver_twin::~resolver_twin() {
-  if (!usable_) return;
-  original_.res_h_errno = state_.res_h_errno;
-  ::res_nclose(&state_);
-}
-
 namespace {
 
 // With copies of all arguments: the caller may have left.
@@ -57,7 +35,94 @@ struct resolution : abandonable {
   }
 };
 
+// A state as the calling thread's `_res`.
+bool begin(struct __res_state& state) noexcept {
+  // Composing a query asks nobody, and begins as each call of libc's resolver does: `_res` is initialised, or
+  // read anew if its file has changed.
+  unsigned char query[NS_HFIXEDSZ + NS_QFIXEDSZ + NS_MAXCDNAME];
+  ::res_mkquery(ns_o_query, ".", ns_c_in, ns_t_a, nullptr, 0, nullptr, query, sizeof query);
+  if (::res_ninit(&state) != 0) return false;
+  const struct __res_state& own = _res;
+  state.retrans = own.retrans;
+  state.retry = own.retry;
+  state.options = own.options & ~static_cast<unsigned long>(RES_STAYOPEN);
+  state.nscount = own.nscount;
+  state.ndots = own.ndots;
+  std::copy(std::begin(own.nsaddr_list), std::end(own.nsaddr_list), state.nsaddr_list);
+  std::copy(std::begin(own.defdname), std::end(own.defdname), state.defdname);
+  for (int i = 0; i <= MAXDNSRCH; ++i) {
+    const std::ptrdiff_t at = own.dnsrch[i] - own.defdname;
+    const bool inside = at >= 0 && at < static_cast<std::ptrdiff_t>(sizeof own.defdname);
+    state.dnsrch[i] = inside ? state.defdname + at : own.dnsrch[i];
+  }
+  return true;
+}
+
+// As that one; with an answer of its own, too.
+struct query : abandonable {
+  question q;
+  std::string name, domain;
+  std::vector<unsigned char> text, answer;
+  int (*ask)(res_state, const question&, unsigned char* answer, int size);
+  int result = 0, error = errno, host_error = h_errno;
+  struct __res_state state = {};
+  const bool begun = begin(state);
+
+  query(const question& from, int size)
+      : q(from),
+        name(from.name != nullptr ? from.name : ""),
+        domain(from.domain != nullptr ? from.domain : ""),
+        text(from.text, from.text + std::max(from.text_size, 0)),
+        answer(static_cast<std::size_t>(std::clamp(size, 0, NS_MAXMSG))) {
+    if (q.name != nullptr) q.name = name.c_str();
+    if (q.domain != nullptr) q.domain = domain.c_str();
+    q.text = text.data();
+  }
+  ~query() override {
+    if (begun) ::res_nclose(&state);
+  }
+
+  void work() noexcept override {
+    errno = error;
+    h_errno = host_error;
+    result = ask(&state, q, answer.data(), static_cast<int>(answer.size()));
+    error = errno;
+    host_error = h_errno;
+  }
+};
+
 }  // namespace
+
+int ask_resolver(const char* call_name,
+                 int (*ask)(res_state, const question&, unsigned char* answer, int size), const question& q,
+                 unsigned char* answer, int size) noexcept {
+  query* job = nullptr;
+  try {
+    job = new query(q, size);
+  } catch (const std::bad_alloc&) {
+    errno = ENOMEM;
+  }
+  if (job == nullptr || !job->begun) {
+    delete job;
+    h_errno = NETDB_INTERNAL;
+    return -1;
+  }
+  job->ask = ask;
+  if (const int error = attend(call_name, job, false); error != 0) {
+    errno = error;
+    h_errno = NETDB_INTERNAL;
+    return -1;
+  }
+  const int result = job->result;
+  errno = job->error;
+  h_errno = job->host_error;
+  _res.res_h_errno = job->state.res_h_errno;
+  // Also one that says no: who is interested looks for the reason there.
+  const std::size_t room = job->answer.size();
+  std::copy_n(job->answer.begin(), result > 0 ? std::min<std::size_t>(result, room) : room, answer);
+  delete job;
+  return result;
+}
 
 int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) noexcept {
   std::unique_ptr<resolution> made;

@@ -4,34 +4,26 @@
 #include <netdb.h>
 #include <resolv.h>
 
-#include "posix/elsewhere.hpp"
-
 namespace coir::posix {
 
 // On a helper thread, with the program's own resolver and NSS. Interrupted: EAI_SYSTEM with errno ECANCELED
 // or ETIMEDOUT.
 int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) noexcept;
 
-// A state of the resolver with the settings of the calling thread's `_res`. That one itself cannot be used:
-// several fibers of the thread may be asking at once.
-class resolver_twin {
- public:
-  resolver_twin() noexcept;
-  ~resolver_twin();
-  resolver_twin(const resolver_twin&) = delete;
-  resolver_twin& operator=(const resolver_twin&) = delete;
-
-  // The result of `ask(state)`, on a helper thread.
-  template <class Ask>
-  int operator()(const char* name, Ask ask) noexcept {
-    if (!usable_) return -1;
-    return elsewhere(name, [&] { return ask(&state_); });
-  }
-
- private:
-  struct __res_state& original_;
-  struct __res_state state_ = {};
-  bool usable_;
+// What res_query, res_search, res_querydomain and res_send are given; what a call does not have stays empty.
+struct question {
+  const char* name = nullptr;
+  const char* domain = nullptr;
+  int domain_class = 0, type = 0;
+  const unsigned char* text = nullptr;
+  int text_size = 0;
 };
+
+// `ask` is called on a helper thread, with a state of the resolver that has the settings of the calling
+// thread's `_res`. That one itself cannot be used: several fibers of the thread may be asking at once.
+// Interrupted: -1 with errno ECANCELED or ETIMEDOUT, and NETDB_INTERNAL.
+int ask_resolver(const char* call_name,
+                 int (*ask)(res_state, const question&, unsigned char* answer, int size), const question& q,
+                 unsigned char* answer, int size) noexcept;
 
 }  // namespace coir::posix

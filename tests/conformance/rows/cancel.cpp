@@ -2,9 +2,12 @@
 // fibers only, since threads know no such thing.
 #include <coir/coir.hpp>
 
+#include <arpa/nameser.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pty.h>
+#include <resolv.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -184,6 +187,37 @@ COIR_ROW_WITH(fibers_only, "cancel: opening a FIFO, and nothing stays open") {
     return r;
   });
   o.check(open(path.c_str(), O_WRONLY | O_NONBLOCK) == -1 && errno == ENXIO, "no reader is left");
+}
+
+COIR_ROW_WITH(fibers_only, "cancel: a question to the resolver goes on without who asked") {
+  const descriptor server(COIR_MUST(socket(AF_INET, SOCK_DGRAM, 0)));
+  sockaddr_in address = {};
+  auto* where = reinterpret_cast<sockaddr*>(&address);
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  COIR_MUST(bind(server, where, size));
+  COIR_MUST(getsockname(server, where, &size));
+  COIR_MUST(res_ninit(&_res));
+  _res.options = RES_INIT | RES_RECURSE;
+  _res.nscount = 1;
+  _res.nsaddr_list[0] = address;
+  const auto lowest = [] { return descriptor(COIR_MUST(dup(0))).operator int(); };
+  const int before = lowest();
+  unsigned char text[512];
+  interrupted(o, "res_query", [&] {
+    h_errno = 0;
+    const int n = res_query("a.test", ns_c_in, ns_t_a, text, sizeof text);
+    o.check(h_errno == NETDB_INTERNAL, "h_errno refers to errno");
+    return n;
+  });
+  for (ssize_t n; (n = recvfrom(server, text, sizeof text, MSG_DONTWAIT, where, &size)) > 3;) {
+    text[2] |= 0x80;  // an answer, and it is no
+    text[3] = 3;
+    sendto(server, text, static_cast<size_t>(n), 0, where, size);
+  }
+  for (const stopwatch since; since.milliseconds() < 1000 && lowest() != before;) nap(5);
+  o.check(lowest() == before, "the questions end with their answers");
 }
 
 COIR_ROW_WITH(fibers_only, "cancel: accept and connect") {

@@ -115,7 +115,11 @@ COIR_ROW("resolver: every call waits for its answer, and nobody else does") {
   ask(o, "res_nsearch", [&](auto* t) { return res_nsearch(&own, "e.test.", in, a, t, size); });
   ask(o, "res_nquerydomain", [&](auto* t) { return res_nquerydomain(&own, "f", "test", in, a, t, size); });
   ask(o, "res_nsend", [&](auto* t) { return res_nsend(&own, query, query_size, t, size); });
-  ask(o, "no such name", [&](auto* t) { return res_query("x.test", in, a, t, size); });
+  ask(o, "no such name", [&](auto* t) {
+    const int n = res_query("x.test", in, a, t, size);
+    o.say("the answer says %d", t[3] & 15);
+    return n;
+  });
   o.say("and the state says %s", hstrerror(_res.res_h_errno));
   ask(o, "no such name", [&](auto* t) { return res_nquery(&own, "x.test", in, a, t, size); });
   o.say("and the state says %s", hstrerror(own.res_h_errno));
