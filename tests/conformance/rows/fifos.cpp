@@ -313,31 +313,26 @@ COIR_ROW("open: the mode of a new file, less the umask") {
 
 COIR_ROW("FIFO: a hundred flows open a hundred") {
   constexpr std::size_t count = 100;
-  std::vector<std::unique_ptr<fifo>> paths;
-  for (std::size_t i = 0; i < count; ++i) paths.push_back(std::make_unique<fifo>());
+  const scratch_path place("fifo");
+  std::vector<std::string> paths;
+  for (std::size_t i = 0; i < count; ++i) {
+    paths.push_back(place.c_str() + std::to_string(i));
+    COIR_MUST(mkfifo(paths[i].c_str(), 0600));
+  }
   std::atomic<int> right{0};
   {
     std::vector<std::unique_ptr<flow>> flows;
     for (std::size_t i = 0; i < count; ++i)
       flows.push_back(std::make_unique<flow>("opener", [&, i](log&) {
-        const char* path = paths[i]->c_str();
-        if (i % 2 == 0) {
-          const descriptor in(open(path, O_RDONLY));
-          right += read_all(in) == path;
-        } else {
-          const descriptor out(open(path, O_WRONLY));
-          right += write_all(out, path);
-        }
+        const descriptor mine(open(paths[i].c_str(), i % 2 == 0 ? O_RDONLY : O_WRONLY));
+        right += i % 2 == 0 ? read_all(mine) == paths[i] : write_all(mine, paths[i]);
       }));
     settle();
     for (std::size_t i = 0; i < count; ++i) {
-      const char* path = paths[i]->c_str();
-      const descriptor other(COIR_MUST(open(path, i % 2 == 0 ? O_WRONLY : O_RDONLY)));
-      if (i % 2 == 0)
-        write_all(other, path);
-      else
-        right += read_all(other) == path;
+      const descriptor other(COIR_MUST(open(paths[i].c_str(), i % 2 == 0 ? O_WRONLY : O_RDONLY)));
+      right += i % 2 == 0 ? write_all(other, paths[i]) : read_all(other) == paths[i];
     }
   }
+  for (const std::string& path : paths) unlink(path.c_str());
   o.say("%d right", right.load());
 }
