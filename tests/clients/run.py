@@ -1,0 +1,68 @@
+"""usage: run.py CLIENT PROGRAM
+
+Starts the servers of CLIENT, runs its PROGRAM against them and stops them. The program must succeed, say nothing on stderr,
+and print figures of the reactor that COIR_REACTOR names. CLIENTS_SLACK multiplies the time that it has (sanitizer builds).
+Exit status 77 (skipped): the kernel refuses io_uring.
+"""
+
+import contextlib
+import ctypes
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import servers
+
+LIMIT = 60 * float(os.environ.get("CLIENTS_SLACK", "1"))  # seconds
+FIGURES = re.compile(r".+: (\w+), \d+ operations in [\d.]+ ms, one in [\d.]+ ms, longest pause [\d.]+ ms, \d+ threads")
+
+
+def kernel_has_uring():
+    """io_uring_setup (425 on every architecture) faults on a null argument if it may be used at all."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(425, 1, None)
+    return ctypes.get_errno() == 14  # EFAULT
+
+
+def postgres(_, stack):
+    server = stack.enter_context(servers.Postgres(connections=150))
+    return [f"host={server.folder} port={server.port} dbname=postgres user=postgres"]
+
+
+# A function gets the test's folder and an ExitStack that ends its servers, and returns the arguments of the program.
+ARGUMENTS = {
+    "postgres": postgres,
+}
+
+
+def run(client, program):
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coir-")))
+        arguments = ARGUMENTS[client](folder, stack)
+        try:
+            return subprocess.run([program, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                  cwd=folder, timeout=LIMIT)
+        except subprocess.TimeoutExpired as late:
+            sys.exit(f"FAILED: {late}\nstdout: {late.stdout}\nstderr: {late.stderr}")
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    reactor = os.environ.get("COIR_REACTOR")
+    if reactor == "uring" and not kernel_has_uring():
+        print("skipped: io_uring is not available here")
+        sys.exit(servers.SKIPPED)
+    done = run(sys.argv[1], os.path.abspath(sys.argv[2]))
+    print(done.stdout, done.stderr, sep="", end="")
+    if done.returncode != 0 or done.stderr:
+        sys.exit(f"FAILED: status {done.returncode}")
+    figures = [found[1] for found in map(FIGURES.fullmatch, done.stdout.splitlines()) if found]
+    if not figures or any(name != reactor for name in figures):
+        sys.exit(f"FAILED: no figures of {reactor}")
+
+
+main()
