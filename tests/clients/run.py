@@ -32,9 +32,14 @@ def postgres(_, stack):
     return [f"host={server.folder} port={server.port} dbname=postgres user=postgres"]
 
 
+def redis(_, stack):
+    return [stack.enter_context(servers.Redis()).port]
+
+
 # A function gets the test's folder and an ExitStack that ends its servers, and returns the arguments of the program.
 ARGUMENTS = {
     "postgres": postgres,
+    "redis": redis,
 }
 
 
