@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import random
 import re
 import subprocess
 import sys
@@ -36,8 +37,18 @@ def redis(_, stack):
     return [stack.enter_context(servers.Redis()).port]
 
 
+def nginx(folder, stack):
+    """Half of an answer is sent at once, the rest when its share of the next seconds is due: after one and a half to two."""
+    for name in range(100):
+        (folder / str(name)).write_bytes(random.Random(name).randbytes(128 * 1024))
+    authority = stack.enter_context(servers.CertificateAuthority())
+    server = stack.enter_context(servers.Nginx(folder, authority, "limit_rate 64k;"))
+    return [server.url, server.https_url, authority.certificate, folder]
+
+
 # A function gets the test's folder and an ExitStack that ends its servers, and returns the arguments of the program.
 ARGUMENTS = {
+    "nginx": nginx,
     "postgres": postgres,
     "redis": redis,
 }
