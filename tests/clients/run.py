@@ -46,11 +46,17 @@ def nginx(folder, stack):
     return [server.url, server.https_url, authority.certificate, folder]
 
 
+def tls(_, stack):
+    authority = stack.enter_context(servers.CertificateAuthority())
+    return [authority.certificate, authority.server, authority.server_key]
+
+
 # A function gets the test's folder and an ExitStack that ends its servers, and returns the arguments of the program.
 ARGUMENTS = {
     "nginx": nginx,
     "postgres": postgres,
     "redis": redis,
+    "tls": tls,
 }
 
 
