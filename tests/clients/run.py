@@ -56,6 +56,7 @@ ARGUMENTS = {
     "nginx": nginx,
     "postgres": postgres,
     "redis": redis,
+    "sqlite": lambda folder, stack: [folder / "lines.db"],
     "tls": tls,
 }
 
