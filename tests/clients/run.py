@@ -53,7 +53,10 @@ def tls(_, stack):
 
 # A function gets the test's folder and an ExitStack that ends its servers, and returns the arguments of the program.
 ARGUMENTS = {
+    "boost_process": lambda folder, stack: [],
+    "fifo": lambda folder, stack: [folder],
     "nginx": nginx,
+    "popen": lambda folder, stack: [],
     "postgres": postgres,
     "redis": redis,
     "sqlite": lambda folder, stack: [folder / "lines.db"],
