@@ -1,44 +1,20 @@
 // PostgreSQL by libpq.
 //
 //   postgres CONNINFO
-#include <libpq-fe.h>
-
 #include <cerrno>
 #include <coir/coir.hpp>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "crowd.hpp"
+#include "postgres.hpp"
 
+using namespace clients::postgres;
 using clients::expect;
 
 namespace {
 
-struct finish {
-  void operator()(PGconn* c) const { PQfinish(c); }
-  void operator()(PGresult* r) const { PQclear(r); }
-};
-using connection = std::unique_ptr<PGconn, finish>;
-using result = std::unique_ptr<PGresult, finish>;
-
 constexpr int crowd_size = 100;
-
-connection connect(const char* info) {
-  connection c(PQconnectdb(info));
-  expect(PQstatus(c.get()) == CONNECTION_OK, std::string("connect: ") + PQerrorMessage(c.get()));
-  return c;
-}
-
-result query(PGconn* c, const std::string& text) {
-  return result(PQexec(c, text.c_str()));
-}
-
-std::string value(const result& r) {
-  expect(PQresultStatus(r.get()) == PGRES_TUPLES_OK, std::string("query: ") + PQresultErrorMessage(r.get()));
-  return PQgetvalue(r.get(), 0, 0);
-}
 
 void expect_error(PGconn* c, const std::string& text, const char* state) {
   const result r = query(c, text);

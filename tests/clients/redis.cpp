@@ -1,45 +1,18 @@
 // Redis by hiredis.
 //
 //   redis PORT
-#include <hiredis/hiredis.h>
-
 #include <coir/coir.hpp>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "crowd.hpp"
+#include "redis.hpp"
 
+using namespace clients::redis;
 using clients::expect;
 
 namespace {
 
-struct release {
-  void operator()(redisContext* c) const { redisFree(c); }
-  void operator()(redisReply* r) const { freeReplyObject(r); }
-};
-using connection = std::unique_ptr<redisContext, release>;
-using reply = std::unique_ptr<redisReply, release>;
-
 constexpr int crowd_size = 100;
-
-connection connect(int port) {
-  connection c(redisConnect("127.0.0.1", port));
-  expect(c != nullptr && c->err == 0, c ? c->errstr : "redisConnect");
-  return c;
-}
-
-template <class... Args>
-reply command(const connection& c, const char* format, Args... args) {
-  reply r(static_cast<redisReply*>(redisCommand(c.get(), format, args...)));
-  expect(r != nullptr, std::string(format) + ": " + c->errstr);
-  return r;
-}
-
-std::string text(const reply& r) {
-  expect(r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS, "the reply is no string");
-  return {r->str, r->len};
-}
 
 // Gives connection `id` what it waits for, once it does.
 void push_when_blocked(int port, long long id, int i) {

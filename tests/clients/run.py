@@ -18,7 +18,8 @@ import tempfile
 import servers
 
 LIMIT = 60 * float(os.environ.get("CLIENTS_SLACK", "1"))  # seconds
-FIGURES = re.compile(r".+: (\w+), \d+ operations in [\d.]+ ms, one in [\d.]+ ms, longest pause [\d.]+ ms, \d+ threads")
+SOAK = float(os.environ.get("SOAK_SECONDS", "600"))
+FIGURES = re.compile(r".+: (epoll|uring), .+")
 
 
 def kernel_has_uring():
@@ -37,13 +38,21 @@ def redis(_, stack):
     return [stack.enter_context(servers.Redis()).port]
 
 
-def nginx(folder, stack):
+def nginx(folder, stack, authority=None):
     """Half of an answer is sent at once, the rest when its share of the next seconds is due: after one and a half to two."""
     for name in range(100):
         (folder / str(name)).write_bytes(random.Random(name).randbytes(128 * 1024))
-    authority = stack.enter_context(servers.CertificateAuthority())
+    authority = authority or stack.enter_context(servers.CertificateAuthority())
     server = stack.enter_context(servers.Nginx(folder, authority, "limit_rate 64k;"))
     return [server.url, server.https_url, authority.certificate, folder]
+
+
+def soak(folder, stack):
+    files = folder / "files"
+    files.mkdir()
+    authority = stack.enter_context(servers.CertificateAuthority())
+    return [*postgres(folder, stack), *redis(folder, stack), *nginx(files, stack, authority), authority.server,
+            authority.server_key, folder / "soak.db"]
 
 
 def tls(_, stack):
@@ -59,6 +68,7 @@ ARGUMENTS = {
     "popen": lambda folder, stack: [],
     "postgres": postgres,
     "redis": redis,
+    "soak": soak,
     "sqlite": lambda folder, stack: [folder / "lines.db"],
     "tls": tls,
 }
@@ -70,7 +80,7 @@ def run(client, program):
         arguments = ARGUMENTS[client](folder, stack)
         try:
             return subprocess.run([program, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                  cwd=folder, timeout=LIMIT)
+                                  cwd=folder, timeout=LIMIT + (SOAK if client == "soak" else 0))
         except subprocess.TimeoutExpired as late:
             sys.exit(f"FAILED: {late}\nstdout: {late.stdout}\nstderr: {late.stderr}")
 

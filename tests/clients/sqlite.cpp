@@ -1,52 +1,22 @@
 // SQLite: every connection waits for a lock that another process holds.
 //
 //   sqlite FILE          (sqlite FILE hold: the other process)
-#include <sqlite3.h>
 #include <unistd.h>
 
-#include <coir/coir.hpp>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 #include <optional>
 #include <string>
 
-#include "crowd.hpp"
+#include "sqlite.hpp"
 
+using namespace clients::sqlite;
 using clients::expect;
 
 namespace {
 
-struct release {
-  void operator()(sqlite3* c) const { sqlite3_close(c); }
-};
-using connection = std::unique_ptr<sqlite3, release>;
-
 constexpr unsigned held_us = 500'000;
-constexpr int patience_ms = 30'000;
 constexpr int writers = 20;
-
-connection open(const char* file) {
-  sqlite3* c = nullptr;
-  const int code = sqlite3_open(file, &c);
-  connection result(c);
-  expect(code == SQLITE_OK && sqlite3_busy_timeout(c, patience_ms) == SQLITE_OK, sqlite3_errstr(code));
-  return result;
-}
-
-void execute(const connection& c, const std::string& text) {
-  expect(sqlite3_exec(c.get(), text.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK,
-         text + ": " + sqlite3_errmsg(c.get()));
-}
-
-int number(const connection& c, const char* text) {
-  int result = -1;
-  const auto store = [](void* to, int, char** values, char**) {
-    return *static_cast<int*>(to) = std::stoi(values[0]), 0;
-  };
-  expect(sqlite3_exec(c.get(), text, store, &result, nullptr) == SQLITE_OK, sqlite3_errmsg(c.get()));
-  return result;
-}
 
 // The other process: locks the file, says so, and lets go after a while.
 int hold(const char* file) {
