@@ -144,28 +144,28 @@ COIR_ROW("FIFO: after the wait a poll says what it would have said") {
 
 COIR_ROW("FIFO: another process comes to write, and one to read") {
   const fifo path;
+  stopwatch since;
   const pid_t writer = COIR_MUST(fork());
   if (writer == 0) {
     usleep(40'000);
     const descriptor out(COIR_MUST(open(path.c_str(), O_WRONLY)));
     _exit(write_all(out, "from a child") ? 0 : 1);
   }
-  stopwatch since;
   {
     const descriptor in = opened(o, "read", open(path.c_str(), O_RDONLY));
-    o.took(since, 30);
+    o.took(since, 40);
     o.say("%s", read_all(in).c_str());
   }
+  since.restart();
   const pid_t reader = COIR_MUST(fork());
   if (reader == 0) {
     usleep(40'000);
     const descriptor in(COIR_MUST(open(path.c_str(), O_RDONLY)));
     _exit(read_all(in) == "to a child" ? 0 : 1);
   }
-  since.restart();
   {
     const descriptor out = opened(o, "write", open(path.c_str(), O_WRONLY));
-    o.took(since, 30);
+    o.took(since, 40);
     write_all(out, "to a child");
   }
   for (const pid_t child : {writer, reader}) {
