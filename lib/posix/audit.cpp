@@ -27,7 +27,7 @@
 
 #include "posix/descriptor.hpp"
 #include "posix/waiting_call.hpp"
-#include "sched/describe.hpp"
+#include "wait/describe.hpp"
 #include "sys/raw.hpp"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
