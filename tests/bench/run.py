@@ -4,7 +4,7 @@
     python3 tests/bench/run.py --build BUILD_DIR        the whole suite, about ten minutes; writes docs/benchmarks.md
                                                         and docs/benchmarks/*.svg
     python3 tests/bench/run.py --build BUILD_DIR --quick            under two minutes, prints only
-    python3 tests/bench/run.py --build BUILD_DIR --only micro       one part (micro, rss or echo), prints only
+    python3 tests/bench/run.py --build BUILD_DIR --only micro       one part (micro, rss, echo, clients)
     python3 tests/bench/run.py --build BUILD_DIR --out FILE.md      write the report there, whatever was run
     python3 tests/bench/run.py --build BUILD_DIR --render           the report again, from the last run's raw numbers
 
@@ -17,7 +17,7 @@ Needs two cores for figures worth publishing, nothing else running, and only Pyt
 is on 127.0.0.1, and everything started here ends with this program.
 
 What is where: micro/ and echo/ hold a program per contender, benchlib/ what this file does:
-contenders (who, how started), process (pinning, servers), micro, echo (the rounds), targets (issue table),
+contenders (who, how started), process (pinning, servers), micro, echo, clients (the rounds), targets (issue table),
 tables, plots and report (what is printed and written).
 """
 
@@ -29,10 +29,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from benchlib import contenders, echo, machine, micro, plots, process, report  # noqa: E402
+from benchlib import clients, contenders, echo, machine, micro, plots, process, report  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PARTS = ("micro", "rss", "echo")
+PARTS = ("micro", "rss", "echo", "clients")
 
 FULL = dict(micro_rounds=3, echo_rounds=7, peer_echo_rounds=3, warmup_ms=250, measure_ms=1000, strace_ms=2500,
             million=True, slow_peers=True)
@@ -75,6 +75,8 @@ def measure(options):
     if "echo" in parts:
         echo.run(suite, settings, results)
         echo.run_system_calls(suite, settings, results)
+    if "clients" in parts:
+        clients.run(suite, options.build, results)
     results["seconds"] = round(time.monotonic() - started)
     return results
 

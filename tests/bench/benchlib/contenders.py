@@ -74,6 +74,9 @@ class Suite:
     def patched_locks(self):
         return self._program("patched_locks", "patched_locks")
 
+    def patched_system(self):
+        return self._program("patched_system", "patched_system")
+
     def micro(self):
         """The contenders of the micro benchmarks that are here."""
         return [p for p in (self._resolve(n, _MICRO_PROGRAM, "micro") for n in MICRO) if p]

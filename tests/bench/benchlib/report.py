@@ -94,6 +94,7 @@ def _sections(results):
         yield ("Memory", "Growth of RSS and of page tables in a fresh process, per fiber parked on an event. coir's "
                "stacks have guards, under default sysctls; those of the others have none.",
                tables.memory_table(results))
+    yield from _client_section(results)
     if results.get("echo"):
         yield ("TCP echo", "\"Over the loop\" is over the hand-written epoll loop with a buffer per connection, as a "
                "fiber has; the loop with one shared buffer stands beside it. Ratios are medians of the rounds' own.",
@@ -101,6 +102,13 @@ def _sections(results):
     if results.get("system_calls"):
         yield ("System calls per request", f"`strace -c -f`, {echo.cell_name(echo.STRACE_CELL)}; start and the "
                "connections' setup are included.", tables.system_call_table(results))
+
+
+def _client_section(results):
+    if results.get("clients"):
+        yield ("Clients", "Unmodified client libraries on fibers of one thread, against real servers on this machine "
+               "(tests/clients). \"Longest pause\" is that of a fiber beside them that wants to run every millisecond; "
+               "\"threads\" counts coir's helpers.", tables.clients_table(results))
 
 
 def _lines(title, items, none):

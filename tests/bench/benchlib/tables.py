@@ -130,3 +130,14 @@ def system_call_table(results):
     rows.append(["all but waits"] + [f"{echo.calls_outside_waits(traced[name]):.3f}" for name in names])
     rows.append(["waits"] + [f"{echo.waits(traced[name]):.3f}" for name in names])
     return table(["calls per request"] + [LABELS[name] for name in names], rows)
+
+
+def clients_table(results):
+    rows = []
+    for what, by_name in results["clients"].items():
+        for name in COIR:
+            if name in by_name:
+                f = by_name[name]
+                rows.append([what, LABELS[name], f"{f['operations']:.0f}", number(f["all_ms"]), number(f["one_ms"]),
+                             f"{f['pause_ms']:.1f}", f"{f['threads']:.0f}"])
+    return table(["what", "", "at once", "all (ms)", "one alone (ms)", "longest pause (ms)", "threads"], rows)

@@ -134,6 +134,22 @@ def _locks(results):
            {name: verdict for name in COIR})
 
 
+def _clients(results):
+    what = "libpq, select pg_sleep(1)"
+    yield f"100 × {what}, on one thread", "≤ 1,250 ms", {
+        name: _judge(results["clients"].get(what, {}).get(name, {}).get("all_ms"), 1250, "{:,.0f} ms".format)
+        for name in COIR}
+    pauses = {name: max((by_name[name]["pause_ms"] for by_name in results["clients"].values() if name in by_name),
+                        default=None) for name in COIR}
+    yield "a ticker's longest pause beside any client", "≤ 20 ms", {
+        name: _judge(pauses[name], 20, "{:.1f} ms".format) for name in COIR}
+    system = results.get("system", {})
+    ratios = {name: system[name]["system_fibers_ms"] / system[name]["system_threads_ms"] if name in system else None
+              for name in COIR}
+    yield "1,000 × system(\"sleep 0.5\"), 100 at a time, over the same by threads", "≤ 1.2", {
+        name: _judge(ratios[name], 1.2, "{:.2f}".format) for name in COIR}
+
+
 def judge(results):
     """All targets whose part of the suite was run."""
     rows = []
@@ -143,4 +159,6 @@ def judge(results):
         rows += _memory(results)
     if "echo" in results:
         rows += [*_echo(results), *_system_calls(results)]
+    if "clients" in results:
+        rows += _clients(results)
     return rows
