@@ -20,20 +20,24 @@ bool written_by(pthread_rwlock_t* l, std::uint32_t who) noexcept {
 }
 
 // Tries until it does not say `busy`, parking in between. `elsewhere`: other processes change it too.
+// `handlers`: those that end it, with EINTR.
 template <class Try>
 int try_and_park(const void* key, const char* name, const limit& until, bool elsewhere,
-                 Try attempt) noexcept {
+                 wait::ending_handlers handlers, Try attempt) noexcept {
   scheduler& s = *scheduler::existing();
+  const bool heeds = handlers != wait::ending_handlers::none;
+  const auto mode = heeds ? wait::mode::interruptible : wait::mode::uninterruptible;
   recheck again;
   for (;;) {
     int r = EBUSY;
     wait::lot_waiter w(s);
+    w.ended_by = handlers;
+    w.heeds_handlers_only = heeds;
     const base::nanoseconds deadline = until.deadline(s);
-    lot::park(key, w, name, elsewhere ? again.next(s, deadline) : deadline, wait::mode::uninterruptible, [&] {
-      r = attempt();
-      return r == EBUSY;
-    });
+    const auto still = [&] { return (r = attempt()) == EBUSY; };
+    const auto o = lot::park(key, w, name, elsewhere ? again.next(s, deadline) : deadline, mode, still);
     if (r != EBUSY) return r;
+    if (o == wait::outcome::signalled) return EINTR;
     if (until.passed()) return attempt() == 0 ? 0 : ETIMEDOUT;
   }
 }
@@ -58,7 +62,7 @@ int rwlock_trylock(pthread_rwlock_t* l, bool write) noexcept {
 int rwlock_lock(pthread_rwlock_t* l, bool write, const limit& until) noexcept {
   if (written_by(l, owner_tag(*scheduler::existing()))) return EDEADLK;
   if (const int r = rwlock_trylock(l, write); r != EBUSY) return r;
-  return try_and_park(l, "pthread_rwlock", until, l->__data.__shared != 0,
+  return try_and_park(l, "pthread_rwlock", until, l->__data.__shared != 0, wait::ending_handlers::none,
                       [&] { return rwlock_trylock(l, write); });
 }
 
@@ -84,7 +88,7 @@ int sem_wait(sem_t* s, const limit& until) noexcept {
     __builtin_memcpy(&now, s, sizeof now);
     scheduler& here = *scheduler::existing();
     here.external_wait(1);  // a signal handler may post
-    r = try_and_park(s, "sem_wait", until, now.shared != 0, attempt);
+    r = try_and_park(s, "sem_wait", until, now.shared != 0, wait::ending_handlers::without_restart, attempt);
     here.external_wait(-1);
   }
   errno = r == 0 ? saved : r;

@@ -55,7 +55,7 @@ bool on_deadlock(sched::scheduler& s) noexcept {
     s.ready(&main);
     return true;
   }
-  if (main.waiting == nullptr) {
+  if (main.waiting == nullptr || main.waiting->heeds_handlers_only) {
     base::write_text(2, "coir: the main fiber's wait cannot be interrupted; giving up\n");
     std::abort();
   }
@@ -108,7 +108,8 @@ void deliver(sched::fiber& f, interrupt what) noexcept {
   f.interrupts = static_cast<std::uint8_t>(f.interrupts | what);
   refresh(f);
   waiter* w = f.waiting;
-  if (f.pending != 0 && w != nullptr && w->claim(outcome::interrupted)) w->wake();
+  if (f.pending == 0 || w == nullptr || w->heeds_handlers_only) return;
+  if (w->claim(outcome::interrupted)) w->wake();
 }
 
 void cancel_fiber(sched::fiber& f) noexcept {

@@ -41,6 +41,7 @@ struct waiter {
   sched::fiber* fiber;
   std::atomic<outcome> result{outcome::none};
   ending_handlers ended_by = ending_handlers::none;
+  bool heeds_handlers_only = false;  // of what interrupts: neither cancellation nor timeouts
 
   // The signal mask in force for the wait, where that is not the fiber's.
   const std::uint64_t* mask = nullptr;

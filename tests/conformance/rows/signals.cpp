@@ -3,6 +3,7 @@
 // A signal is sent by a timer to the thread that runs the flow, while it sleeps.
 #include <fcntl.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -257,6 +258,45 @@ COIR_ROW_WITH(no_ticker, "EINTR: without SA_RESTART read, recv, write, send and 
     const std::size_t filled = fill(e.b);
     const auto later = rescue([&] { read_all(e.a, filled); });
     interrupted(o, "write", [&] { return write(e.b, data, sizeof data); });
+  }
+}
+
+COIR_ROW_WITH(no_ticker, "EINTR: without SA_RESTART sem_wait and its timed forms fail, with it they go on") {
+  timespec late;
+  clock_gettime(CLOCK_REALTIME, &late);
+  late.tv_sec += 100;
+  for (const int flags : {0, SA_RESTART}) {
+    const handler h(flags);
+    sem_t s;
+    sem_init(&s, 0, 0);
+    const auto rescue = [&] {
+      return flow("rescue", [&](log&) {
+        for (const stopwatch since; since.milliseconds() < 200;) usleep(20'000);
+        sem_post(&s);
+      });
+    };
+    const auto rest = [&] {  // takes the post that was to rescue
+      while (sem_wait(&s) != 0) {
+      }
+    };
+    {
+      flow later = rescue();
+      handled = 0;
+      const alarm_clock clock(40);
+      errno = untouched;
+      const int r = sem_wait(&s);
+      o.result("sem_wait", r, errno);
+      o.say("handled %d", handled);
+      if (r != 0) rest();
+    }
+    flow later = rescue();
+    handled = 0;
+    const alarm_clock clock(40);
+    errno = untouched;
+    const int r = sem_timedwait(&s, &late);
+    o.result("sem_timedwait", r, errno);
+    o.say("handled %d", handled);
+    if (r != 0) rest();
   }
 }
 
