@@ -35,7 +35,8 @@ def raise_file_limit():
 
 def _in_child(core):
     def prepare():
-        os.sched_setaffinity(0, {core})
+        if core is not None:
+            os.sched_setaffinity(0, {core})
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     return prepare
