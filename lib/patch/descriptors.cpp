@@ -8,6 +8,7 @@
 #include "patch/hook.hpp"
 #include "posix/close.hpp"
 #include "posix/filelocks.hpp"
+#include "posix/output.hpp"
 
 namespace posix = coir::posix;
 using coir::sys::real;
@@ -29,6 +30,7 @@ COIR_HOOK int dup3(int from, int to, int flags) noexcept {
 }
 
 COIR_HOOK int fclose(FILE* f) {
+  if (COIR_COOPERATIVE_IN(stdio) && f != nullptr) return posix::fclose(f);
   if (f != nullptr) {
     const int fd = fileno_unlocked(f);
     if (fd >= 0) posix::forget(fd);

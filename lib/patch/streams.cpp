@@ -65,6 +65,10 @@ COIR_HOOK size_t fread(void* into, size_t size, size_t count, FILE* f) {
 COIR_HOOK size_t fread_unlocked(void* into, size_t size, size_t count, FILE* f) {
   return COIR_COOPERATIVE ? posix::fread(into, size, count, f) : real.fread_unlocked(into, size, count, f);
 }
+COIR_HOOK int getw(FILE* f) {
+  int word;
+  return fread(&word, sizeof word, 1, f) == 1 ? word : EOF;
+}
 COIR_HOOK size_t __fread_chk(void* into, size_t has, size_t size, size_t count, FILE* f) {
   size_t bytes;
   if (__builtin_mul_overflow(size, count, &bytes) || bytes > has) __chk_fail();

@@ -29,6 +29,7 @@ struct request {
   off_t at;
   int flags;
   direction d;
+  bool some = false;  // a write is over as soon as something is written
 
   long make(int fd, const iovec* now, long n, off_t offset, int extra) const noexcept {
     const int all = flags | extra;
@@ -120,7 +121,7 @@ long transfer(call& c, const request& q) noexcept {
     if (r <= 0) return result(r);
     done += static_cast<std::size_t>(r);
     // A read returns what there is, except that a regular file has all of it up to its end.
-    const bool whole = q.d == direction::out || kind_of(c) == fd_kind::file;
+    const bool whole = (q.d == direction::out && !q.some) || kind_of(c) == fd_kind::file;
     if (!whole || done >= rest.total() || !rest.skip_to(done)) return result(r);
   }
 }
@@ -189,6 +190,15 @@ ssize_t write(int fd, const void* buffer, size_t size) noexcept {
   }
   const iovec v = {const_cast<void*>(buffer), size};
   return pwritev2(fd, &v, 1, -1, 0, "write");
+}
+
+ssize_t write_some(int fd, const void* buffer, size_t size) noexcept {
+  call c(fd, "write");
+  if (c.state == nullptr) return answer(sys::raw(SYS_write, fd, sys::word(buffer), static_cast<long>(size)));
+  if (is_socket(c)) return send_some(fd, buffer, size);
+  const iovec v = {const_cast<void*>(buffer), size};
+  charge(c);
+  return answer(transfer(c, {&v, 1, -1, 0, direction::out, true}));
 }
 
 ssize_t pread(int fd, void* buffer, size_t size, off_t at) noexcept {

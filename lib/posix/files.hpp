@@ -9,6 +9,8 @@ namespace coir::posix {
 // `at`: a file offset, or -1 for the current position. `flags`: RWF_…
 ssize_t read(int fd, void* buffer, size_t size) noexcept;
 ssize_t write(int fd, const void* buffer, size_t size) noexcept;
+// Writes what can be written at once, waiting until that is something.
+ssize_t write_some(int fd, const void* buffer, size_t size) noexcept;
 ssize_t pread(int fd, void* buffer, size_t size, off_t at) noexcept;
 ssize_t pwrite(int fd, const void* buffer, size_t size, off_t at) noexcept;
 ssize_t preadv2(int fd, const iovec* v, int count, off_t at, int flags, const char* name) noexcept;

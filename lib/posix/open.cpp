@@ -12,6 +12,7 @@
 
 #include "posix/close.hpp"
 #include "posix/patience.hpp"
+#include "posix/stream_state.hpp"
 #include "sys/raw.hpp"
 #include "sys/real.hpp"
 #include "wait/lot.hpp"
@@ -164,6 +165,10 @@ FILE* fopen(const char* path, const char* mode) noexcept {
 
 FILE* freopen(const char* path, const char* mode, FILE* f) noexcept {
   const int flags = flags_of(mode), number = ::fileno_unlocked(f);
+  {
+    const stream_lock mine(f);
+    stream::flush(f);
+  }
   char own[32];  // without a path: the stream's own file
   ::snprintf(own, sizeof own, "/proc/self/fd/%d", number);
   const char* which = path != nullptr ? path : own;

@@ -65,6 +65,15 @@ ssize_t send(int fd, const void* buffer, size_t size, int flags) noexcept {
   return posix::sendto(fd, buffer, size, flags, nullptr, 0);
 }
 
+ssize_t send_some(int fd, const void* buffer, size_t size) noexcept {
+  call c(fd, "send");
+  return answer(transmit(
+      c, 0, [] { return std::size_t{1}; },
+      [&](std::size_t, int extra) {
+        return sys::raw(SYS_sendto, fd, sys::word(buffer), static_cast<long>(size), extra, 0, 0);
+      }));
+}
+
 ssize_t sendto(int fd, const void* buffer, size_t size, int flags, const sockaddr* to,
                socklen_t to_size) noexcept {
   call c(fd, "send");

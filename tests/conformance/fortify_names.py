@@ -3,7 +3,8 @@
 import subprocess
 import sys
 
-NAMES = {"__read_chk", "__recv_chk", "__recvfrom_chk", "__pread_chk", "__pread64_chk", "__poll_chk", "__ppoll_chk"}
+NAMES = {"__read_chk", "__recv_chk", "__recvfrom_chk", "__pread_chk", "__pread64_chk", "__poll_chk", "__ppoll_chk",
+         "__fprintf_chk", "__vfprintf_chk", "__printf_chk", "__dprintf_chk", "__vdprintf_chk"}
 
 listing = subprocess.run(["nm", "-D", "--undefined-only", sys.argv[1]], capture_output=True, text=True, check=True).stdout
 imported = {line.split()[-1].partition("@")[0] for line in listing.splitlines() if line.strip()}

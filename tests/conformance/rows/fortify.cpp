@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -171,4 +173,86 @@ COIR_ROW("fortified: an overflow ends the process" COIR_LEVEL) {
     sized s;
     return read(f, s.data, hidden(64));
   });
+}
+
+namespace {
+
+int print(FILE* f, const char* format, ...) {
+  va_list rest;
+  va_start(rest, format);
+  const int r = vfprintf(f, format, rest);
+  va_end(rest);
+  return r;
+}
+
+int print(int fd, const char* format, ...) {
+  va_list rest;
+  va_start(rest, format);
+  const int r = vdprintf(fd, format, rest);
+  va_end(rest);
+  return r;
+}
+
+// A compiler that sees a format without conversions makes it a fputs.
+const char* as_it_is(const char* format) {
+  const char* volatile v = format;
+  return v;
+}
+
+}  // namespace
+
+COIR_ROW("fortified: what is printed waits for the reader" COIR_LEVEL) {
+  const auto printing = [&](const char* what, auto call) {
+    both_ends e = make(kind::pipe);
+    const std::size_t filled = fill(e.b);
+    FILE* f = fdopen(dup(e.b), "w");
+    setvbuf(f, nullptr, _IONBF, 0);
+    waits(
+        o, what, [&] { return call(f, e.b); }, [&] { read_all(e.a, filled); });
+    o.say("%s", read_all(e.a, 6).c_str());
+    fclose(f);
+  };
+  printing("fprintf", [](FILE* f, int) { return fprintf(f, as_it_is("12%d%s"), 34, "56"); });
+  printing("vfprintf", [](FILE* f, int) { return print(f, as_it_is("12%d%s"), 34, "56"); });
+  printing("dprintf", [](FILE*, int fd) { return dprintf(fd, as_it_is("12%d%s"), 34, "56"); });
+  printing("vdprintf", [](FILE*, int fd) { return print(fd, as_it_is("12%d%s"), 34, "56"); });
+}
+
+COIR_ROW("fortified: %n in a format that can be written to ends the process" COIR_LEVEL) {
+  const both_ends e = make(kind::pipe);
+  char format[] = "%d%n";
+  int n = 0;
+  const bool refused = COIR_FORTIFY_LEVEL >= 2;
+  overflow(o, "fprintf", refused, [&] { return fprintf(fdopen(dup(e.b), "w"), format, 1, &n); });
+  overflow(o, "dprintf", refused, [&] { return dprintf(e.b, format, 1, &n); });
+  overflow(o, "fprintf of a constant", false, [&] { return fprintf(fdopen(dup(e.b), "w"), "%d%n", 1, &n); });
+}
+
+COIR_ROW_WITH(own_process, "fortified: printf and vprintf wait for the reader" COIR_LEVEL) {
+  both_ends e = make(kind::pipe);
+  const std::size_t filled = fill(e.b);
+  fflush(stdout);
+  const int saved = dup(1);
+  COIR_MUST(dup2(e.b, 1));
+  e.b.close();
+  std::string all;
+  flow reader("reader", [&](log& r) {
+    settle();
+    r.say("writer waits");
+    all = read_all(e.a);
+  });
+  const int r = printf(as_it_is("<%d>"), 1);
+  const auto v = [](const char* format, ...) {
+    va_list rest;
+    va_start(rest, format);
+    const int printed = vprintf(format, rest);
+    va_end(rest);
+    return printed;
+  };
+  o.say("%d %d", r, v(as_it_is("<%d>"), 2));
+  fflush(stdout);
+  COIR_MUST(dup2(saved, 1));
+  close(saved);
+  reader.join();
+  o.say("%s", all.c_str() + filled);
 }

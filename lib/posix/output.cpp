@@ -1,0 +1,305 @@
+// Output by stdio on pipes, sockets and terminals. What fits into a stream's buffer goes there; where libc
+// would write, the fiber does, and waits for the reader. All else, files among it, is libc's own business.
+//
+// Plain threads are kept out as well until a call is over, so that its bytes stay together.
+// I1: whenever the fiber may be suspended, what the FILE says is pending is what has not been written: an
+// exit() of another fiber loses nothing and repeats nothing.
+#include "posix/output.hpp"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <algorithm>
+
+#include "posix/close.hpp"
+#include "posix/files.hpp"
+#include "posix/stream_state.hpp"
+#include "sys/real.hpp"
+#include "wait/interrupt.hpp"
+
+extern "C" int __vsnprintf_chk(char*, size_t, int, size_t, const char*, va_list);
+
+namespace coir::posix {
+namespace {
+
+using namespace stream;
+
+// A position that libc would have to seek to before it writes: after reading less than was buffered.
+bool seeks(const FILE* f) noexcept {
+  return f->_IO_read_end != f->_IO_write_base && (f->_flags & appending) == 0;
+}
+
+// Whether what is written to the stream is written here; it is then in libc's state for writing.
+bool begin(FILE* f) noexcept {
+  const int fd = descriptor_of(f);
+  if (fd < 0 || (f->_flags & no_writes) != 0) return false;
+  call c(fd, "stdio write");
+  if (!may_block(c)) return false;
+  if ((f->_flags & putting) == 0 || f->_IO_write_base == nullptr) {
+    if (f->_IO_read_ptr != f->_IO_read_end || (f->_flags & in_backup) != 0) return false;
+    if (sys::real.__overflow(f, EOF) == EOF) return false;  // with nothing pending it writes nothing
+  }
+  return !seeks(f);
+}
+
+// As write_some; an error is shown by the stream.
+ssize_t write_to(FILE* f, const char* from, std::size_t n) noexcept {
+  const ssize_t r = write_some(f->_fileno, from, n);
+  if (r < 0)
+    f->_flags |= error_seen;
+  else if (f->_offset >= 0)
+    f->_offset += r;
+  return r;
+}
+
+void set_start(FILE* f, char* to) noexcept {
+  f->_IO_read_base = f->_IO_read_ptr = f->_IO_read_end = f->_IO_write_base = to;
+}
+
+void set_empty(FILE* f) noexcept {
+  set_start(f, f->_IO_buf_base);
+  f->_IO_write_ptr = f->_IO_buf_base;
+  const bool passes = (f->_flags & (line_buffered | unbuffered)) != 0;
+  f->_IO_write_end = passes ? f->_IO_buf_base : f->_IO_buf_end;
+}
+
+// Writes out the buffer. False: an error. As with libc the rest is gone then; but what cancellation or a
+// timeout of one fiber has stopped may be the output of others, and stays.
+bool drain(FILE* f) noexcept {
+  if (pending(f) == 0) return true;
+  while (pending(f) != 0) {
+    char* from = f->_IO_write_base;
+    const ssize_t n = write_to(f, from, pending(f));
+    if (n < 0) {
+      if (errno == wait::interrupt_errno(*scheduler::existing()->current())) return false;
+      set_empty(f);
+      return false;
+    }
+    if (f->_IO_write_base == from) set_start(f, from + std::min(pending(f), static_cast<std::size_t>(n)));
+  }
+  set_empty(f);
+  return true;
+}
+
+std::size_t room(const FILE* f) noexcept {
+  return (f->_flags & unbuffered) != 0 ? 0 : static_cast<std::size_t>(f->_IO_buf_end - f->_IO_write_ptr);
+}
+
+void append(FILE* f, const char* from, std::size_t n) noexcept {
+  ::memcpy(f->_IO_write_ptr, from, n);
+  f->_IO_write_ptr += n;
+}
+
+// How much of these bytes a line-buffered stream writes at once.
+std::size_t whole_lines(const FILE* f, const char* from, std::size_t n) noexcept {
+  if ((f->_flags & line_buffered) == 0) return 0;
+  const void* last = ::memrchr(from, '\n', n);
+  return last == nullptr ? 0 : static_cast<std::size_t>(static_cast<const char*>(last) - from) + 1;
+}
+
+// Puts bytes into a stream for which `begin` was true, by libc's rules (_IO_new_file_xsputn): fill the
+// buffer, write it out, write whole blocks, keep the rest. Returns how many were taken, or -1 if all were,
+// but could not be written out.
+ssize_t put(FILE* f, const char* from, std::size_t n) noexcept {
+  std::size_t left = n;
+  const auto taken = [&] { return static_cast<ssize_t>(n - left); };
+  const auto take = [&](std::size_t some) {
+    append(f, from, some);
+    from += some;
+    left -= some;
+  };
+
+  const std::size_t fits = room(f);
+  const std::size_t lines = n <= fits ? whole_lines(f, from, n) : 0;
+  take(lines != 0 ? lines : std::min(fits, n));
+  if (left == 0 && lines == 0) return taken();
+  if (!drain(f)) return left == 0 ? -1 : taken();
+
+  const auto block = static_cast<std::size_t>(f->_IO_buf_end - f->_IO_buf_base);
+  std::size_t direct = left - (block >= 128 ? left % block : 0);
+  while (direct != 0) {
+    const ssize_t r = write_to(f, from, direct);
+    if (r < 0) return taken();
+    from += r;
+    left -= static_cast<std::size_t>(r);
+    direct -= static_cast<std::size_t>(r);
+  }
+
+  if (const std::size_t more = whole_lines(f, from, left); more != 0) {
+    take(more);
+    if (!drain(f)) return left == 0 ? -1 : taken() - 1;
+  }
+  if (room(f) < left && !drain(f)) return taken();  // by unlocked calls of others meanwhile
+  take(left);
+  return taken();
+}
+
+// Puts bytes into the buffer if they just fit in.
+bool put_quickly(FILE* f, const char* from, std::size_t n) noexcept {
+  if (f->_mode >= 0 || f->_IO_write_end - f->_IO_write_ptr < static_cast<std::ptrdiff_t>(n) ||
+      (f->_flags & has_descriptor) == 0)
+    return false;
+  append(f, from, n);
+  return true;
+}
+
+int put_one(FILE* f, int value) noexcept {
+  const char one = static_cast<char>(value);
+  if (put_quickly(f, &one, 1)) return static_cast<unsigned char>(one);
+  if (!begin(f)) return sys::real.__overflow(f, static_cast<unsigned char>(one));
+  return put(f, &one, 1) == 1 ? static_cast<unsigned char>(one) : EOF;
+}
+
+bool put_string(FILE* f, const char* s) noexcept {
+  const std::size_t n = ::strlen(s);
+  if (put_quickly(f, s, n)) return true;
+  if (!begin(f)) return sys::real.fputs_unlocked(s, f) != EOF;
+  return put(f, s, n) == static_cast<ssize_t>(n);
+}
+
+// What printf writes.
+class text {
+ public:
+  // `flag`: as of the _chk functions; negative: without their checks.
+  text(int flag, const char* format, va_list rest) noexcept {
+    va_list again, partly;
+    va_copy(again, rest);
+    va_copy(partly, rest);
+    result_ = print(small_, sizeof small_, flag, format, rest);
+    size_ = static_cast<std::size_t>(std::max(result_, 0));
+    if (result_ >= static_cast<int>(sizeof small_)) {
+      bytes_ = large_ = static_cast<char*>(::malloc(size_ + 1));
+      if (large_ != nullptr)
+        print(large_, size_ + 1, flag, format, again);
+      else
+        fail();
+    } else if (result_ < 0) {
+      print_partly(flag, format, partly);
+    }
+    va_end(again);
+    va_end(partly);
+  }
+  ~text() { ::free(large_); }
+  text(const text&) = delete;
+  text& operator=(const text&) = delete;
+
+  const char* bytes() const noexcept { return bytes_; }
+  std::size_t size() const noexcept { return size_; }
+  int result() const noexcept { return result_; }
+
+ private:
+  static int print(char* into, std::size_t size, int flag, const char* format, va_list rest) noexcept {
+    return flag < 0 ? ::vsnprintf(into, size, format, rest)
+                    : ::__vsnprintf_chk(into, size, flag, size, format, rest);
+  }
+  // A conversion that fails leaves what came before it.
+  void print_partly(int flag, const char* format, va_list rest) noexcept {
+    const int error = errno;
+    if (FILE* memory = ::open_memstream(&large_, &size_); memory != nullptr) {
+      flag < 0 ? sys::real.vfprintf(memory, format, rest)
+               : sys::real.__vfprintf_chk(memory, flag, format, rest);
+      sys::real.fclose(memory);
+      bytes_ = large_;
+    }
+    errno = error;
+  }
+  void fail() noexcept {
+    size_ = 0;
+    result_ = -1;
+  }
+
+  char* bytes_ = small_;
+  char* large_ = nullptr;
+  std::size_t size_ = 0;
+  int result_;
+  char small_[1024];
+};
+
+int libc_vfprintf(FILE* f, int flag, const char* format, va_list rest) noexcept {
+  return flag < 0 ? sys::real.vfprintf(f, format, rest) : sys::real.__vfprintf_chk(f, flag, format, rest);
+}
+
+}  // namespace
+
+bool stream::flush(FILE* f) noexcept {
+  if ((f->_flags & putting) == 0 || pending(f) == 0) return true;
+  return !begin(f) || drain(f);
+}
+
+size_t fwrite(const void* from, size_t size, size_t count, FILE* f) noexcept {
+  const std::size_t n = size * count;
+  if (n == 0) return 0;
+  const auto* bytes = static_cast<const char*>(from);
+  const stream_lock mine(f);
+  if (put_quickly(f, bytes, n)) return count;
+  if (!begin(f)) return sys::real.fwrite_unlocked(from, size, count, f);
+  const ssize_t r = put(f, bytes, n);
+  return r < 0 || static_cast<std::size_t>(r) == n ? count : static_cast<std::size_t>(r) / size;
+}
+
+int fputs(const char* s, FILE* f) noexcept {
+  const stream_lock mine(f);
+  return put_string(f, s) ? 1 : EOF;
+}
+
+int puts(const char* s) noexcept {
+  FILE* f = stdout;
+  const stream_lock mine(f);
+  if (!put_string(f, s) || put_one(f, '\n') == EOF) return EOF;
+  return static_cast<int>(std::min<std::size_t>(INT_MAX, ::strlen(s) + 1));
+}
+
+int putc(int value, FILE* f) noexcept {
+  const stream_lock mine(f);
+  return put_one(f, value);
+}
+
+int overflow(FILE* f, int value) noexcept {
+  const stream_lock mine(f);
+  if (value == EOF || !begin(f)) return flush(f) ? sys::real.__overflow(f, value) : EOF;
+  return put_one(f, value);
+}
+
+int fflush(FILE* f) noexcept {
+  if (f == nullptr) return sys::real.fflush(nullptr);
+  const stream_lock mine(f);
+  return flush(f) ? sys::real.fflush_unlocked(f) : EOF;
+}
+
+int vfprintf(FILE* f, int flag, const char* format, va_list rest) noexcept {
+  const stream_lock mine(f);
+  if (format == nullptr || !begin(f)) return libc_vfprintf(f, flag, format, rest);
+  const text t(flag, format, rest);
+  if (t.size() != 0 && put(f, t.bytes(), t.size()) != static_cast<ssize_t>(t.size())) return -1;
+  return t.result();
+}
+
+int vdprintf(int fd, int flag, const char* format, va_list rest) noexcept {
+  const text t(flag, format, rest);
+  for (std::size_t done = 0; done < t.size();) {
+    const ssize_t r = posix::write(fd, t.bytes() + done, t.size() - done);
+    if (r < 0) return -1;
+    done += static_cast<std::size_t>(r);
+  }
+  return t.result();
+}
+
+int fclose(FILE* f) noexcept {
+  int error = 0;
+  {
+    const stream_lock mine(f);
+    if (!flush(f)) {
+      error = errno;
+      set_empty(f);
+    }
+    if (const int fd = ::fileno_unlocked(f); fd >= 0) forget(fd);
+  }
+  const int r = sys::real.fclose(f);
+  if (error == 0) return r;
+  errno = error;
+  return EOF;
+}
+
+}  // namespace coir::posix
