@@ -29,7 +29,8 @@ def shared(coir, shop):
     flags = coir.flags("coir-patch")
     check_patched(coir, shop.link("first", "main.cpp", [*flags, *shop.third()]))
     check_patched(coir, shop.link("last", "main.cpp", ["-Wl,--as-needed", *shop.third(), *flags]))
-    run([shop.link("locks", "locks.cpp", flags)], LD_LIBRARY_PATH=coir.libdir).expect(0, "worked\n")
+    for name in ("locks", "streams"):
+        run([shop.link(name, f"{name}.cpp", flags)], LD_LIBRARY_PATH=coir.libdir).expect(0, "worked\n")
     program = shop.link("report", "report.cpp", [*flags, *shop.third()])
     report = run([program], LD_LIBRARY_PATH=coir.libdir).expect(0)
     for name in ("usleep", "__recv_chk", "__read_chk"):
@@ -43,14 +44,16 @@ def static(coir, shop):
     if "libcoir" in do(["ldd", program]):
         fail("a program linked by coir-patch-static loads libcoir.so")
     check_patched(coir, program)
-    run([shop.link("locks", "locks.cpp", coir.flags("coir-patch-static"))]).expect(0, "worked\n")
+    for name in ("locks", "streams"):
+        run([shop.link(name, f"{name}.cpp", coir.flags("coir-patch-static"))]).expect(0, "worked\n")
 
 
 def fully_static(coir, shop):
     """No dynamic linker at all."""
     flags = ["-static", *coir.flags("coir-patch", static=True)]
     check_patched(coir, shop.link("fully_static", "main.cpp", [*shop.third(static=True), *flags]))
-    run([shop.link("locks", "locks.cpp", flags)]).expect(0, "worked\n")
+    for name in ("locks", "streams"):
+        run([shop.link(name, f"{name}.cpp", flags)]).expect(0, "worked\n")
 
 
 def cmake(coir, shop):
