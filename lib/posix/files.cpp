@@ -83,7 +83,8 @@ long transfer(call& c, const request& q) noexcept {
   remaining_vector rest(q.v, static_cast<std::size_t>(q.count));
   base::nanoseconds deadline = base::never;
   bool asked = false;
-  bool knows_nowait = true;
+  bool& refuses_nowait = c.state->refuses_nowait[static_cast<int>(q.d)];
+  bool knows_nowait = !refuses_nowait;
   std::size_t done = 0;
   // What has been transferred counts more than an error; the next call will see that.
   const auto result = [&](long r) noexcept {
@@ -105,6 +106,7 @@ long transfer(call& c, const request& q) noexcept {
         r = on_file(c, q, v, count, at);
       } else {
         if ((q.flags & rwf_nowait) != 0) return r;
+        if (q.flags == 0) refuses_nowait = !knows_nowait;
         if (!asked) {
           const int error = may_wait(c, q.d, deadline);
           if (error != 0) return result(knows_nowait ? -error : q.make_plain(c.fd, v, count, at));

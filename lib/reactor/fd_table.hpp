@@ -32,6 +32,7 @@ struct alignas(64) fd_state {  // one line
   bool drained = false;          // the last read emptied it and no event came since
   bool hung = false;             // saw a hang-up, error or urgent data: infer nothing
   bool bulk = false;             // the last read brought much at once
+  bool refuses_nowait[2] = {};   // RWF_NOWAIT, to read and to write: terminals, named FIFOs
   fd_kind kind = fd_kind::unknown;
   bool nonblocking = false;               // valid while flags_epoch is the process-wide one
   std::uint32_t flags_epoch = 0;          // 0: never asked
