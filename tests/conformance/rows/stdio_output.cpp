@@ -8,48 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
 
-#include <iostream>
-
 #include "../row.hpp"
 #include "../things.hpp"
+#include "stdio_output.hpp"
 
 using namespace conformance;
 
 namespace {
-
-// The writing end of `e` as a stream; the reading end stays.
-FILE* writer(both_ends& e, int mode = _IOFBF, std::size_t size = 4096) {
-  FILE* f = fdopen(e.b.release(), "w");
-  setvbuf(f, nullptr, mode, mode == _IONBF ? 0 : size);
-  return f;
-}
-
-// What has reached the reader by now.
-std::string arrived(const both_ends& e) {
-  std::string data(static_cast<std::size_t>(bytes_waiting(e.a)), '\0');
-  if (!data.empty()) data.resize(static_cast<std::size_t>(COIR_MUST(read(e.a, data.data(), data.size()))));
-  return data;
-}
 
 std::string shown(std::string s) {
   for (char& c : s)
     if (c == '\n') c = '/';
   return s;
 }
-
-// Calls that may fail although they return no -1.
-#define NOTED(...)                                                                                           \
-  do {                                                                                                       \
-    errno = untouched;                                                                                       \
-    const long noted_ = static_cast<long>(__VA_ARGS__);                                                      \
-    const int error_ = errno;                                                                                \
-    o.say("%s -> %ld %s", #__VA_ARGS__, noted_, error_ == untouched ? "errno kept" : name_of_error(error_)); \
-  } while (false)
 
 int print(FILE* f, const char* format, ...) __attribute__((format(printf, 2, 3)));
 int print(FILE* f, const char* format, ...) {
@@ -58,16 +33,6 @@ int print(FILE* f, const char* format, ...) {
   const int r = vfprintf(f, format, rest);
   va_end(rest);
   return r;
-}
-
-// Reads all that comes, slowly, into `all`.
-auto slow_reader(both_ends& e, std::string& all) {
-  return [&](log& r) {
-    settle();
-    r.say("writer waits");
-    nap(20);
-    all = read_all(e.a, std::size_t{1} << 40, 200, 16384);
-  };
 }
 
 }  // namespace
@@ -200,7 +165,7 @@ COIR_ROW_WITH(own_process, "stdio output: nobody reads any more") {
       clearerr(f);
       COIR_OBSERVE(o, fprintf(f, "a line\n"));
       COIR_OBSERVE(o, putc('x', f));
-      NOTED(fwrite("1234\n567", 2, 4, f));
+      COIR_NOTED(fwrite("1234\n567", 2, 4, f));
       o.say("error %d, keeps %zu", ferror(f), __fpending(f));
       COIR_OBSERVE(o, fflush(f));
       fputs("rest", f);
@@ -233,7 +198,7 @@ COIR_ROW("stdio output: a non-blocking descriptor that is full") {
     FILE* f = writer(e, mode);
     const std::string text = pattern(10'000);
     o.say("%d", mode);
-    NOTED(fwrite(text.data(), 100, 100, f));
+    COIR_NOTED(fwrite(text.data(), 100, 100, f));
     o.say("error %d, keeps %zu", ferror(f), __fpending(f));
     clearerr(f);
     COIR_OBSERVE(o, fprintf(f, "%s\n", text.c_str()));
@@ -258,136 +223,6 @@ COIR_ROW("stdio output: SO_SNDTIMEO ends a flush") {
   o.took(watch, 60);
   o.say("error %d, keeps %zu", ferror(f), __fpending(f));
   fclose(f);
-}
-
-COIR_ROW("stdio output: lines of several flows stay whole while the reader is slow") {
-  both_ends e = make(kind::pipe);
-  FILE* f = writer(e);
-  const int lines = 60;
-  const auto prints = [&](char c) {
-    return [&, c](log& w) {
-      const std::string text(997, c);
-      for (int i = 0; i < lines; ++i) w.check(fprintf(f, "%s%d\n", text.c_str(), 10 + i) == 1000, "fprintf");
-    };
-  };
-  std::string all;
-  {
-    flow reader("reader", slow_reader(e, all));
-    { flow a("a", prints('a')), b("b", prints('b')), c("c", prints('c')); }
-    fclose(f);
-  }
-  bool whole = all.size() == 3000 * lines;
-  for (std::size_t at = 0; whole && at < all.size(); at += 1000)
-    whole = all.substr(at, 997) == std::string(997, all[at]) && all[at + 999] == '\n';
-  o.say("%zu bytes, whole lines: %d", all.size(), whole);
-}
-
-COIR_ROW("stdio output: flockfile keeps the others out until funlockfile") {
-  both_ends e = make(kind::pipe);
-  FILE* f = writer(e);
-  std::atomic<bool> printed{false};
-  flockfile(f);
-  fputs("one ", f);
-  flow other("other", [&](log& w) {
-    w.say("%d", ftrylockfile(f) != 0);
-    fputs("three", f);
-    printed = true;
-  });
-  settle();
-  o.say("other %s", other.state());
-  flockfile(f);
-  funlockfile(f);
-  o.say("%d", ftrylockfile(f));
-  funlockfile(f);
-  putc_unlocked('t', f);
-  nap(20);
-  fputs("wo ", f);
-  o.check(!printed, "the other waits");
-  funlockfile(f);
-  other.join();
-  fclose(f);
-  o.say("%s", arrived(e).c_str());
-}
-
-COIR_ROW("stdio output: who holds the stream keeps it while its own calls wait") {
-  both_ends e = make(kind::pipe);
-  const std::size_t filled = fill(e.b);
-  FILE* f = writer(e);
-  std::string all;
-  flow reader("reader", [&](log&) {
-    settle();
-    all = read_all(e.a);
-  });
-  flockfile(f);
-  fputs("one ", f);
-  flow other("other", [&](log&) { fputs("four", f); });
-  NOTED(fflush(f));
-  fputs("two ", f);
-  flow another("another", [&](log&) {
-    settle();
-    fputs("", f);
-  });
-  NOTED(fflush(f));
-  fputs("three ", f);
-  funlockfile(f);
-  other.join();
-  another.join();
-  fclose(f);
-  reader.join();
-  o.say("%s", all.c_str() + filled);
-}
-
-COIR_ROW("stdio output: of those who wait in flockfile one has the stream at a time") {
-  both_ends e = make(kind::pipe);
-  FILE* f = writer(e);
-  flockfile(f);
-  {
-    std::vector<std::unique_ptr<flow>> waiting;
-    for (const char* word : {"a", "b", "c"}) {
-      waiting.push_back(std::make_unique<flow>("waits", [&, word](log&) {
-        flockfile(f);
-        fputs(word, f);
-        nap(5);
-        fputs(word, f);
-        funlockfile(f);
-      }));
-      settle();
-    }
-    funlockfile(f);
-  }
-  fclose(f);
-  const std::string words = arrived(e);
-  bool in_pairs = words.size() == 6;
-  for (std::size_t i = 0; in_pairs && i < 6; i += 2) in_pairs = words[i] == words[i + 1];
-  o.check(in_pairs, words.c_str());
-}
-
-COIR_ROW("stdio output: in the child of a fork nobody else has the stream") {
-  both_ends e = make(kind::pipe), release = make(kind::pipe);
-  FILE* f = writer(e);
-  const auto hold = [&](log&) {
-    flockfile(f);
-    char c;
-    COIR_MUST(read(release.a, &c, 1));
-    funlockfile(f);
-  };
-  flow holder("holder", hold), second("holder", hold);
-  settle();
-  const pid_t child = COIR_MUST(fork());
-  if (child == 0) {
-    alarm(5);
-    _exit(fputs("child", f) >= 0 && fflush(f) == 0 && fputs("!", f) >= 0 && fclose(f) == 0 ? 0 : 1);
-  }
-  int status = -1;
-  waitpid(child, &status, 0);
-  o.say("%d %s", status, arrived(e).c_str());
-  o.check(ftrylockfile(f) != 0, "the parent's is still held");
-  write_all(release.b, "12");
-  holder.join();
-  second.join();
-  fputs("parent", f);
-  fclose(f);
-  o.say("%s", arrived(e).c_str());
 }
 
 COIR_ROW("stdio output: a stream that is read and written") {
@@ -449,8 +284,8 @@ COIR_ROW("stdio output: on a terminal each line is seen at once") {
   std::string all;
   {
     flow reader("reader", [&](log&) { all = read_all(master, text.size(), 100, 4096); });
-    NOTED(fwrite(text.data(), 1, text.size(), f));
-    NOTED(fflush(f));
+    COIR_NOTED(fwrite(text.data(), 1, text.size(), f));
+    COIR_NOTED(fflush(f));
   }
   o.check(all == text, "all arrives");
   fclose(f);
@@ -461,10 +296,10 @@ COIR_ROW("stdio output: files, memory, cookies and wide characters are libc's ow
   const descriptor file = scratch_file();
   FILE* f = fdopen(dup(file), "w+");
   const std::string text = pattern(20'000);
-  NOTED(fwrite(text.data(), 1, text.size(), f));
-  NOTED(fprintf(f, "%s", text.c_str()));
-  NOTED(ftell(f));
-  NOTED(fseek(f, 5, SEEK_SET));
+  COIR_NOTED(fwrite(text.data(), 1, text.size(), f));
+  COIR_NOTED(fprintf(f, "%s", text.c_str()));
+  COIR_NOTED(ftell(f));
+  COIR_NOTED(fseek(f, 5, SEEK_SET));
   fputs("<here>", f);
   rewind(f);
   std::string back(40'000, '\0');
@@ -474,19 +309,19 @@ COIR_ROW("stdio output: files, memory, cookies and wide characters are libc's ow
   char* bytes = nullptr;
   std::size_t size = 0;
   FILE* m = open_memstream(&bytes, &size);
-  NOTED(fprintf(m, "%d;", 7));
-  NOTED(fputs("text", m));
-  NOTED(putc('!', m));
+  COIR_NOTED(fprintf(m, "%d;", 7));
+  COIR_NOTED(fputs("text", m));
+  COIR_NOTED(putc('!', m));
   fclose(m);
   o.say("%zu %s", size, bytes);
   free(bytes);
 
   both_ends e = make(kind::pipe);
   FILE* w = writer(e);
-  NOTED(fwide(w, 1) > 0);
-  NOTED(fwprintf(w, L"%ls", L"wide"));
-  NOTED(fputs("narrow", w));
-  NOTED(fprintf(w, "narrow"));
+  COIR_NOTED(fwide(w, 1) > 0);
+  COIR_NOTED(fwprintf(w, L"%ls", L"wide"));
+  COIR_NOTED(fputs("narrow", w));
+  COIR_NOTED(fprintf(w, "narrow"));
   fclose(w);
   o.say("%s", arrived(e).c_str());
 }
@@ -496,7 +331,7 @@ COIR_ROW("stdio output: what cannot be written") {
   FILE* f = fdopen(dup(e.a), "r");
   COIR_OBSERVE(o, fputs("x", f));
   COIR_OBSERVE(o, putc('x', f));
-  NOTED(fwrite("x", 1, 1, f));
+  COIR_NOTED(fwrite("x", 1, 1, f));
   COIR_OBSERVE(o, fprintf(f, "x"));
   o.say("error %d", ferror(f));
   fclose(f);
@@ -508,28 +343,4 @@ COIR_ROW("stdio output: what cannot be written") {
   o.say("%d", n);
   fclose(w);
   o.say("%s", arrived(e).c_str());
-}
-
-COIR_ROW_WITH(own_process, "stdio output: std::cout, puts, printf and putchar share stdout") {
-  both_ends e = make(kind::pipe);
-  const int saved = dup(1);
-  COIR_MUST(dup2(e.b, 1));
-  e.b.close();
-  const std::string text = pattern(100'000);
-  std::string all;
-  {
-    flow reader("reader", [&](log&) { all = read_all(e.a, 200'014, 100, 16384); });
-    printf("%s", "1");
-    std::cout << 2 << text;
-    puts("3");
-    putchar('4');
-    putchar_unlocked('5');
-    printf("67%s", text.c_str());
-    std::cout << "89\n" << std::flush;
-    fflush(stdout);
-    COIR_MUST(dup2(saved, 1));
-    close(saved);
-  }
-  o.say("%zu", all.size());
-  o.check(all == "12" + text + "3\n4567" + text + "89\n", "all in order");
 }
