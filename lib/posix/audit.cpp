@@ -27,8 +27,8 @@
 
 #include "posix/descriptor.hpp"
 #include "posix/waiting_call.hpp"
-#include "wait/describe.hpp"
 #include "sys/raw.hpp"
+#include "wait/describe.hpp"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
