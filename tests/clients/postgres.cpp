@@ -62,7 +62,7 @@ int main(int, char** argv) {
       const std::string text = "select " + std::to_string(i) + " * 7 from pg_sleep(1)";
       expect(value(query(all[static_cast<std::size_t>(i)].get(), text)) == std::to_string(i * 7), text);
     });
-    clients::run({.name = "libpq, errors", .most_ms = 1000}, [&](int i) {
+    clients::run({.name = "libpq, errors", .most_ms = 1000, .apart_ms = 1}, [&](int i) {
       expect_error(all[static_cast<std::size_t>(i)].get(), "select 1 / 0", "22012");
     });
     check_cancelled(all[0].get(), all[1].get());

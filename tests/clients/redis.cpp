@@ -30,7 +30,7 @@ int main(int, char** argv) {
     std::vector<connection> all(crowd_size);
     const auto at = [&](int i) -> const connection& { return all[static_cast<std::size_t>(i)]; };
 
-    clients::run({.name = "hiredis, connect", .most_ms = 1000},
+    clients::run({.name = "hiredis, connect", .most_ms = 1000, .apart_ms = 1},
                  [&](int i) { all[static_cast<std::size_t>(i)] = connect(port); });
     clients::run({.name = "hiredis, set, blpop for a second, get", .most_ms = 1500}, [&](int i) {
       const std::string value(static_cast<std::size_t>(i) * 100, static_cast<char>('a' + i % 26));
@@ -38,12 +38,14 @@ int main(int, char** argv) {
       expect(command(at(i), "BLPOP empty:%d 1", i)->type == REDIS_REPLY_NIL, "BLPOP of an empty list");
       expect(text(command(at(i), "GET key:%d", i)) == value, "GET");
     });
-    clients::run({.name = "hiredis, blpop woken by another fiber's lpush", .most_ms = 2000}, [&](int i) {
-      const auto other = coir::spawn(push_when_blocked, port, command(at(i), "CLIENT ID")->integer, i);
-      const reply r = command(at(i), "BLPOP list:%d 0", i);
-      expect(r->type == REDIS_REPLY_ARRAY && r->elements == 2, "BLPOP: no pair");
-      expect(std::string(r->element[1]->str) == "item " + std::to_string(i), "BLPOP: the item");
-      other.get();
-    });
+    clients::run({.name = "hiredis, blpop woken by another fiber's lpush", .most_ms = 2000, .apart_ms = 1},
+                 [&](int i) {
+                   const auto other =
+                       coir::spawn(push_when_blocked, port, command(at(i), "CLIENT ID")->integer, i);
+                   const reply r = command(at(i), "BLPOP list:%d 0", i);
+                   expect(r->type == REDIS_REPLY_ARRAY && r->elements == 2, "BLPOP: no pair");
+                   expect(std::string(r->element[1]->str) == "item " + std::to_string(i), "BLPOP: the item");
+                   other.get();
+                 });
   });
 }
