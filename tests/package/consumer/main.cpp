@@ -1,12 +1,12 @@
 // Spawns fibers around a third-party library, and tells whether the library's blocking calls let the others
-// run. It makes none of these calls itself, so nothing but the linker flags under test brings coir-patch into
-// the program.
+// run. It makes no call that libc has itself, so nothing but the linker flags under test brings coir-patch
+// into the program.
 //
 // Exit status: 0 patched, 1 not patched, 2 a wrong result.
 
 #include <chrono>
 #include <coir/coir.hpp>
-#include <cstdio>
+#include <iostream>
 #include <vector>
 
 #include "third.h"
@@ -24,8 +24,8 @@ bool sleeps_overlap() {
     sleepers.push_back(coir::spawn([] { return third_sleep(static_cast<unsigned>(period.count())); }));
   for (auto& f : sleepers) f.join();
   const auto taken = steady_clock::now() - start;
-  std::printf("%d sleeps of %d ms took %d ms\n", fibers, static_cast<int>(period.count()),
-              static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(taken).count()));
+  std::cout << fibers << " sleeps of " << period.count() << " ms took "
+            << std::chrono::duration_cast<std::chrono::milliseconds>(taken).count() << " ms\n";
   return taken >= period && taken < 3 * period;
 }
 
@@ -40,7 +40,7 @@ bool reads_overlap(long (*receive)(int, unsigned long)) {
     if (third_send(ends[1], "hello", 5) != 5) return false;
   long sum = 0;
   for (auto& f : readers) sum += f.get();
-  std::printf("%d readers got %ld bytes\n", fibers, sum);
+  std::cout << fibers << " readers got " << sum << " bytes\n";
   return sum == 5L * fibers;
 }
 
@@ -48,9 +48,9 @@ bool reads_overlap(long (*receive)(int, unsigned long)) {
 
 int main() {
   if (!sleeps_overlap()) {
-    std::puts("not patched");
+    std::cout << "not patched\n";
     return 1;  // the reads would never end
   }
   if (!reads_overlap(third_recv) || !reads_overlap(third_read)) return 2;
-  std::puts("patched");
+  std::cout << "patched\n";
 }
