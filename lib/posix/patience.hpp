@@ -19,6 +19,7 @@ class limit {
   // What POSIX asks of the point's nanoseconds.
   static bool valid(const timespec& t) noexcept { return t.tv_nsec >= 0 && t.tv_nsec < 1'000'000'000; }
 
+  bool none() const noexcept { return at_ == base::never; }
   bool passed() const noexcept { return at_ != base::never && left() <= 0; }
   // When to look again: at the point, and on a clock that can be set within a minute.
   base::nanoseconds deadline(scheduler& s) const noexcept {

@@ -88,7 +88,9 @@ int sem_wait(sem_t* s, const limit& until) noexcept {
     __builtin_memcpy(&now, s, sizeof now);
     scheduler& here = *scheduler::existing();
     here.external_wait(1);  // a signal handler may post
-    r = try_and_park(s, "sem_wait", until, now.shared != 0, wait::ending_handlers::without_restart, attempt);
+    // The kernel never restarts a futex call that has a timeout.
+    const auto handlers = until.none() ? wait::ending_handlers::without_restart : wait::ending_handlers::all;
+    r = try_and_park(s, "sem_wait", until, now.shared != 0, handlers, attempt);
     here.external_wait(-1);
   }
   errno = r == 0 ? saved : r;

@@ -261,7 +261,7 @@ COIR_ROW_WITH(no_ticker, "EINTR: without SA_RESTART read, recv, write, send and 
   }
 }
 
-COIR_ROW_WITH(no_ticker, "EINTR: without SA_RESTART sem_wait and its timed forms fail, with it they go on") {
+COIR_ROW_WITH(no_ticker, "EINTR: sem_timedwait fails, and sem_wait without SA_RESTART") {
   timespec late;
   clock_gettime(CLOCK_REALTIME, &late);
   late.tv_sec += 100;
