@@ -65,15 +65,15 @@ bool on_deadlock(sched::scheduler& s) noexcept {
 
 void on_signal(sched::scheduler& s, bool asleep) noexcept {
   lot::wake_late();
-  auto [all, without_restart] = s.take_handled();
-  const bool unknown = all == 0;  // a handler that coir did not install
+  sched::scheduler::handled ran = s.take_handled();
+  const bool unknown = ran.all == 0;  // a handler that coir did not install
   if (unknown && !asleep) return;
   const std::uint64_t common = unknown ? 0 : s.common_signal_mask();
-  if (unknown) all = ~std::uint64_t{0};
+  if (unknown) ran.all = ~std::uint64_t{0};
   const auto end_wait = [&](sched::fiber& f) {
     waiter* w = f.waiting;
     if (w == nullptr || w->ended_by == ending_handlers::none) return false;
-    const std::uint64_t ending = w->ended_by == ending_handlers::all ? all : without_restart;
+    const std::uint64_t ending = w->ended_by == ending_handlers::all ? ran.all : ran.without_restart;
     const std::uint64_t blocked = w->mask != nullptr ? *w->mask : f.has_signal_mask ? f.signal_mask : common;
     if ((unknown ? ending : ending & ~blocked) == 0 || !w->claim(outcome::signalled)) return false;
     w->wake();

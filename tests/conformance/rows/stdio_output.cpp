@@ -143,7 +143,7 @@ COIR_ROW("stdio output: a full buffer is written in whole blocks") {
   FILE* f = writer(e);
   const std::string text = pattern(40'000);
   std::size_t at = 0;
-  for (const std::size_t n : {100, 3996, 1, 4095, 4096, 4097, 10'000, 8192, 5000}) {
+  for (const std::size_t n : {100UL, 3996UL, 1UL, 4095UL, 4096UL, 4097UL, 10'000UL, 8192UL, 5000UL}) {
     o.say("%zu", fwrite(text.data() + at, 1, n, f));
     at += n;
     o.say("%d waiting, %zu kept", bytes_waiting(e.a), __fpending(f));
