@@ -7,7 +7,7 @@
 #include "patch/hook.hpp"
 #include "posix/close.hpp"
 #include "posix/elsewhere.hpp"
-#include "posix/filelocks.hpp"
+#include "posix/output.hpp"
 #include "posix/processes.hpp"
 #include "posix/signals.hpp"
 
@@ -34,15 +34,16 @@ COIR_HOOK int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
 COIR_HOOK int system(const char* command) {
   return COIR_COOPERATIVE ? posix::system(command) : real.system(command);
 }
-// Waits for the command on a helper thread; what is still to be written to it is written there.
+COIR_HOOK FILE* popen(const char* command, const char* mode) {
+  return posix::popen(command, mode);
+}
 COIR_HOOK int pclose(FILE* f) {
+  if (COIR_COOPERATIVE && f != nullptr) return posix::pclose(f);
   if (f != nullptr) {
     const int fd = fileno_unlocked(f);
     if (fd >= 0) posix::forget(fd);
   }
-  return COIR_COOPERATIVE ? posix::elsewhere(
-                                "pclose", [f] { return real.pclose(f); }, true)
-                          : real.pclose(f);
+  return real.pclose(f);
 }
 
 COIR_HOOK int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* t) {

@@ -211,7 +211,13 @@ void audit_thread() noexcept {
   selector = block;
 }
 
+bool runs = false;
+
 }  // namespace
+
+bool audits_by(int signal) noexcept {
+  return runs && (signal == SIGSYS || signal == SIGTRAP);
+}
 
 void start_audit() noexcept {
   ::dl_iterate_phdr(find_own_code, nullptr);
@@ -224,6 +230,7 @@ void start_audit() noexcept {
   ::backtrace(frames, 1);  // loads what it needs, which a handler must not
   install(SIGSYS, on_call);
   install(SIGTRAP, on_trap);
+  runs = true;
   sched::never_blocked |= std::uint64_t{1} << (SIGSYS - 1) | std::uint64_t{1} << (SIGTRAP - 1);
   sched::thread_begins = audit_thread;
   ::pthread_atfork(nullptr, nullptr, [] {
@@ -236,6 +243,10 @@ void start_audit() noexcept {
 #else
 
 namespace coir::posix {
+
+bool audits_by(int) noexcept {
+  return false;
+}
 
 void start_audit() noexcept {
   base::write_text(2, "coir: COIR_AUDIT: not for this kind of processor\n");

@@ -7,4 +7,7 @@ namespace coir::posix {
 // message, where that cannot be.
 void start_audit() noexcept;
 
+// Whether the audit, which runs, needs this signal for itself.
+bool audits_by(int signal) noexcept;
+
 }  // namespace coir::posix

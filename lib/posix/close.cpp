@@ -12,6 +12,7 @@
 #include "posix/descriptor.hpp"
 #include "posix/offload.hpp"
 #include "posix/signals.hpp"
+#include "sys/own_fds.hpp"
 #include "sys/raw.hpp"
 #include "sys/real.hpp"
 
@@ -105,6 +106,7 @@ void forget_range(unsigned first, unsigned last) noexcept {
 }
 
 int close(int fd) noexcept {
+  if (__builtin_expect(sys::is_own_fd(fd), 0)) return static_cast<int>(answer(-EBADF));
   const bool waits = lingers(fd);
   forget(fd);
   if (__builtin_expect(waits, 0))
@@ -114,21 +116,32 @@ int close(int fd) noexcept {
 }
 
 int close_range(unsigned first, unsigned last, int flags) noexcept {
-  if ((static_cast<unsigned>(flags) & CLOSE_RANGE_CLOEXEC) == 0 && first <= last) forget_range(first, last);
-  return sys::real.close_range(first, last, flags);
+  if ((static_cast<unsigned>(flags) & CLOSE_RANGE_CLOEXEC) != 0 || first > last)
+    return sys::real.close_range(first, last, flags);
+  forget_range(first, last);
+  // All but coir's own.
+  for (;;) {
+    const int own = sys::first_own_fd(first, last);
+    if (own < 0) return sys::real.close_range(first, last, flags);
+    const auto number = static_cast<unsigned>(own);
+    if (number > first && sys::real.close_range(first, number - 1, flags) != 0) return -1;
+    if (number == last) return 0;
+    first = number + 1;
+  }
 }
 
 void closefrom(int first) noexcept {
-  forget_range(first < 0 ? 0 : static_cast<unsigned>(first), ~0U);
-  sys::real.closefrom(first);
+  posix::close_range(first < 0 ? 0 : static_cast<unsigned>(first), ~0U, 0);
 }
 
 int dup2(int from, int to) noexcept {
+  if (sys::is_own_fd(to)) return static_cast<int>(answer(-EBUSY));
   if (from != to && sys::raw(SYS_fcntl, from, F_GETFD) >= 0) forget(to);
   return sys::real.dup2(from, to);
 }
 
 int dup3(int from, int to, int flags) noexcept {
+  if (sys::is_own_fd(to)) return static_cast<int>(answer(-EBUSY));
   if (from != to && sys::raw(SYS_fcntl, from, F_GETFD) >= 0) forget(to);
   return sys::real.dup3(from, to, flags);
 }

@@ -8,12 +8,17 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <algorithm>
+#include <mutex>
+#include <new>
+#include <vector>
 
 #include "posix/close.hpp"
+#include "posix/elsewhere.hpp"
 #include "posix/files.hpp"
 #include "posix/stream_state.hpp"
 #include "sys/real.hpp"
@@ -286,7 +291,34 @@ int vdprintf(int fd, int flag, const char* format, va_list rest) noexcept {
   return t.result();
 }
 
-int fclose(FILE* f) noexcept {
+namespace {
+
+// The streams that popen made: libc's fclose of one waits for its command.
+class command_streams {
+ public:
+  void add(FILE* f) noexcept try {
+    const std::scoped_lock held(lock_);
+    all_.push_back(f);
+  } catch (const std::bad_alloc&) {
+    // Its fclose will make the thread wait.
+  }
+  bool take(FILE* f) noexcept {
+    const std::scoped_lock held(lock_);
+    return std::erase(all_, f) != 0;
+  }
+  void forked() noexcept { lock_.unlock(); }
+
+ private:
+  detail::spin_lock lock_;
+  std::vector<FILE*> all_;
+};
+command_streams commands;
+
+const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { commands.forked(); }) == 0;
+
+// What is pending goes out while others run; then `end`, which frees the stream.
+template <class End>
+int flush_and_end(FILE* f, End end) noexcept {
   int error = 0;
   {
     const stream_lock mine(f);
@@ -296,10 +328,35 @@ int fclose(FILE* f) noexcept {
     }
     if (const int fd = ::fileno_unlocked(f); fd >= 0) forget(fd);
   }
-  const int r = sys::real.fclose(f);
+  const int r = end();
   if (error == 0) return r;
   errno = error;
   return EOF;
+}
+
+}  // namespace
+
+FILE* popen(const char* command, const char* mode) noexcept {
+  FILE* f = sys::real.popen(command, mode);
+  if (f != nullptr) commands.add(f);
+  return f;
+}
+
+int pclose(FILE* f) noexcept {
+  commands.take(f);
+  return flush_and_end(f, [f] {
+    return elsewhere(
+        "pclose", [f] { return sys::real.pclose(f); }, true);
+  });
+}
+
+int fclose(FILE* f) noexcept {
+  const bool has_command = commands.take(f);
+  return flush_and_end(f, [=] {
+    return has_command ? elsewhere(
+                             "fclose", [f] { return sys::real.fclose(f); }, true)
+                       : sys::real.fclose(f);
+  });
 }
 
 }  // namespace coir::posix

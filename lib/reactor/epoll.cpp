@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "reactor/reactor.hpp"
+#include "sys/own_fds.hpp"
 #include "sys/raw.hpp"
 
 namespace coir::reactor {
@@ -25,9 +26,9 @@ constexpr int most_events = 512;
 class epoll final : public reactor {
  public:
   explicit epoll(fd_table& table) : table_(table) {
-    epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
+    epoll_fd_ = sys::adopt_fd(::epoll_create1(EPOLL_CLOEXEC));
     if (epoll_fd_ < 0) throw std::system_error(errno, std::system_category(), "coir: epoll_create1");
-    wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    wake_fd_ = sys::adopt_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     epoll_event event = {};
     event.events = EPOLLIN | EPOLLET;  // edge-triggered: it is never read
     event.data.u64 = wake_mark;
@@ -98,8 +99,8 @@ class epoll final : public reactor {
 
  private:
   void close_all() noexcept {
-    if (epoll_fd_ >= 0) sys::raw(SYS_close, epoll_fd_);
-    if (wake_fd_ >= 0) sys::raw(SYS_close, wake_fd_);
+    sys::close_own_fd(epoll_fd_);
+    sys::close_own_fd(wake_fd_);
   }
 
   long collect(base::nanoseconds until) noexcept {

@@ -16,6 +16,7 @@
 #include <algorithm>
 
 #include "reactor/reactor.hpp"
+#include "sys/own_fds.hpp"
 #include "sys/raw.hpp"
 
 #ifdef COIR_HAVE_URING
@@ -35,8 +36,11 @@ class uring final : public reactor {
   explicit uring(fd_table&) noexcept { completes_io_ = true; }
 
   ~uring() override {
-    if (open_) ::io_uring_queue_exit(&ring_);
-    if (wake_fd_ >= 0) sys::raw(SYS_close, wake_fd_);
+    if (open_) {
+      sys::disown_fd(ring_.ring_fd);
+      ::io_uring_queue_exit(&ring_);
+    }
+    sys::close_own_fd(wake_fd_);
   }
 
   bool open() noexcept {
@@ -46,9 +50,10 @@ class uring final : public reactor {
     p.cq_entries = 4096;
     if (::io_uring_queue_init_params(512, &ring_, &p) < 0) return false;  // < 6.1, or forbidden
     open_ = true;
+    ring_.ring_fd = ring_.enter_ring_fd = sys::adopt_fd(ring_.ring_fd);
     if ((p.features & IORING_FEAT_EXT_ARG) == 0 || (p.features & IORING_FEAT_NODROP) == 0) return false;
     ::io_uring_register_ring_fd(&ring_);  // saves a descriptor look-up per call; not vital
-    wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    wake_fd_ = sys::adopt_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     return wake_fd_ >= 0 && arm_wake() && enter(0, 0, nullptr) >= 0;  // a filter may allow the one only
   }
 

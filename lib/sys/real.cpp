@@ -287,9 +287,6 @@ int raw_pause() {
   return raw_ppoll(nullptr, 0, nullptr, nullptr);
 #endif
 }
-void raw_closefrom(int first) {
-  raw(SYS_close_range, first < 0 ? 0 : first, ~0U, 0);
-}
 int raw_dup2(int from, int to) {
   if (from != to) return answer(raw(SYS_dup3, from, to, 0));
   return raw(SYS_fcntl, from, F_GETFD) < 0 ? answer(-EBADF) : to;
