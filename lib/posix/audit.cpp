@@ -25,6 +25,8 @@
 #include <sys/prctl.h>
 #include <ucontext.h>
 
+#include <cstring>
+
 #include "posix/descriptor.hpp"
 #include "posix/waiting_call.hpp"
 #include "sys/raw.hpp"
@@ -103,6 +105,11 @@ site_set sites;
 void report(const char* name, const sched::fiber& f) noexcept {
   void* frames[deepest];
   const int count = ::backtrace(frames, deepest);
+  // libc's own locks (of malloc, of the list of streams) are held for no longer than its code runs.
+  Dl_info caller = {};
+  if (count > handler_frames && ::dladdr(frames[handler_frames], &caller) != 0 &&
+      caller.dli_sname != nullptr && std::strcmp(caller.dli_sname, "__lll_lock_wait_private") == 0)
+    return;
   std::uint64_t site = reinterpret_cast<std::uintptr_t>(name);
   for (int i = handler_frames; i < count && i < handler_frames + 8; ++i)
     site = (site ^ reinterpret_cast<std::uintptr_t>(frames[i])) * 0x100000001b3;  // FNV-1a

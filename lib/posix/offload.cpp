@@ -9,6 +9,7 @@
 
 #include "posix/elsewhere.hpp"
 #include "sys/raw.hpp"
+#include "sys/real.hpp"
 #include "wait/interrupt.hpp"
 
 namespace coir::posix {
@@ -112,12 +113,12 @@ bool start_helper() noexcept {
   ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   ::pthread_attr_setstacksize(&attributes, 1024 * 1024);
   pthread_t thread;
-  bool started = ::pthread_create(&thread, &attributes, help, nullptr) == 0;
+  bool started = sys::real.pthread_create(&thread, &attributes, help, nullptr) == 0;
   if (!started) {  // a program whose thread-local variables do not fit
     ::pthread_attr_destroy(&attributes);
     ::pthread_attr_init(&attributes);
     ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    started = ::pthread_create(&thread, &attributes, help, nullptr) == 0;
+    started = sys::real.pthread_create(&thread, &attributes, help, nullptr) == 0;
   }
   ::pthread_attr_destroy(&attributes);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);

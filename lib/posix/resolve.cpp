@@ -119,7 +119,8 @@ int ask_resolver(const char* call_name,
   _res.res_h_errno = job->state.res_h_errno;
   // Also one that says no: who is interested looks for the reason there.
   const std::size_t room = job->answer.size();
-  std::copy_n(job->answer.begin(), result > 0 ? std::min(static_cast<std::size_t>(result), room) : room, answer);
+  std::copy_n(job->answer.begin(), result > 0 ? std::min(static_cast<std::size_t>(result), room) : room,
+              answer);
   delete job;
   return result;
 }

@@ -133,7 +133,7 @@ COIR_ROW_WITH(own_process, "handler: raise runs it at once, and interrupts nobod
     pollfd f = {e.a, POLLIN, 0};
     const stopwatch since;
     COIR_OBSERVE(w, poll(&f, 1, 1000));
-    w.took(since, 40);
+    w.took(since, 20);
   });
   flow raises("raises", [&](log& r) {
     nap(20);
@@ -152,7 +152,7 @@ COIR_ROW_WITH(own_process, "handler: a byte written in it wakes a flow that read
     char b;
     const stopwatch since;
     COIR_OBSERVE(r, ::read(e.a, &b, 1));
-    r.took(since, 30);
+    r.took(since, 20);
   });
   nap(30);
   raise(SIGUSR1);
@@ -166,7 +166,7 @@ COIR_ROW_WITH(own_process, "handler: sem_post in it wakes a flow that waits") {
   flow waits("waits", [&](log& w) {
     const stopwatch since;
     COIR_OBSERVE(w, sem_wait(&to_post));
-    w.took(since, 30);
+    w.took(since, 20);
   });
   nap(30);
   raise(SIGUSR1);
@@ -175,7 +175,7 @@ COIR_ROW_WITH(own_process, "handler: sem_post in it wakes a flow that waits") {
   flow again("again", [&](log& w) {
     const stopwatch since;
     COIR_OBSERVE(w, sem_wait(&to_post));
-    w.took(since, 30);
+    w.took(since, 20);
   });
   sigevent event = {};
   event.sigev_notify = SIGEV_SIGNAL;

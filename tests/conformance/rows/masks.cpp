@@ -144,7 +144,7 @@ COIR_ROW_WITH(own_process | no_ticker, "sigsuspend: returns after the handler, a
   flow suspends("suspends", [&](log& f) {
     const stopwatch since;
     COIR_OBSERVE(f, sigsuspend(&none));
-    f.took(since, 40);
+    f.took(since, 30);
     f.say("handled %d, blocked %d", handled, blocked(SIGUSR1));
   });
   flow kills("kills", [&](log&) {

@@ -68,7 +68,7 @@ COIR_ROW("mq_send: waits for room, and loses nothing") {
   flow sender("sender", [&](log& s) {
     const stopwatch since;
     for (char c = 'a'; c < 'e'; ++c) COIR_OBSERVE(s, mq_send(q, &c, 1, 0));
-    s.took(since, 40);
+    s.took(since, 30);
   });
   nap(40);
   o.say("the sender %s", sender.state());
@@ -160,7 +160,7 @@ COIR_ROW("semop and semtimedop: wait until the value allows it") {
     sembuf take[] = {{0, -1, 0}, {1, -2, 0}};
     const stopwatch since;
     COIR_OBSERVE(t, semop(set, take, 2));
-    t.took(since, 40);
+    t.took(since, 30);
   });
   nap(20);
   sembuf give = {0, 1, 0};
