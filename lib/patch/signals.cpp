@@ -4,8 +4,10 @@
 #include <signal.h>
 
 #include "patch/hook.hpp"
+#include "posix/close.hpp"
 #include "posix/signals.hpp"
 
+namespace detail = coir::detail;
 namespace posix = coir::posix;
 using coir::sys::real;
 COIR_HOOKS_OF(signals)
@@ -26,9 +28,14 @@ COIR_HOOK int siginterrupt(int number, int interrupts) noexcept {
   return posix::siginterrupt(number, interrupts);
 }
 
+namespace {
+bool sets_masks_of_fibers() noexcept {
+  return (detail::patch_off & static_cast<std::uint32_t>(coir_category)) == 0 && posix::has_masks_of_fibers();
+}
+}  // namespace
 COIR_HOOK int pthread_sigmask(int how, const sigset_t* set, sigset_t* before) noexcept {
-  return COIR_COOPERATIVE || posix::carries_mask() ? posix::change_mask(how, set, before)
-                                                   : real.pthread_sigmask(how, set, before);
+  return sets_masks_of_fibers() ? posix::change_mask(how, set, before)
+                                : real.pthread_sigmask(how, set, before);
 }
 COIR_HOOK int sigprocmask(int how, const sigset_t* set, sigset_t* before) noexcept {
   const int error = pthread_sigmask(how, set, before);
@@ -37,13 +44,16 @@ COIR_HOOK int sigprocmask(int how, const sigset_t* set, sigset_t* before) noexce
   return -1;
 }
 COIR_HOOK int sigsuspend(const sigset_t* mask) {
-  return COIR_COOPERATIVE ? posix::sigsuspend(mask) : real.sigsuspend(mask);
+  return COIR_COOPERATIVE && !posix::in_vfork_child() ? posix::sigsuspend(mask) : real.sigsuspend(mask);
 }
 
 // A handler may be left by a jump.
 namespace {
 [[noreturn]] void jump(__jmp_buf_tag* to, int value) noexcept {
   posix::leave_handler();
+  // libc would restore the kernel's mask only.
+  if (to->__mask_was_saved != 0 && sets_masks_of_fibers())
+    posix::change_mask(SIG_SETMASK, reinterpret_cast<const sigset_t*>(&to->__saved_mask), nullptr);
   real.siglongjmp(to, value);
   __builtin_unreachable();
 }

@@ -29,6 +29,7 @@
 
 #include "posix/descriptor.hpp"
 #include "posix/waiting_call.hpp"
+#include "sys/categories.hpp"
 #include "sys/raw.hpp"
 #include "wait/describe.hpp"
 
@@ -177,7 +178,7 @@ void on_call(int, siginfo_t* info, void* where) noexcept {
   const long number = info->si_syscall;
   const long a[] = {r[REG_RDI], r[REG_RSI], r[REG_RDX], r[REG_R10], r[REG_R8], r[REG_R9]};
   const scheduler* s = scheduler::existing();
-  if (s != nullptr && detail::cooperative != 0 && detail::patch_off == 0) {
+  if (s != nullptr && detail::cooperative != 0 && detail::patch_off != sys::all_categories) {
     if (const char* name = waiting_call(number, a)) report(name, *const_cast<scheduler*>(s)->current());
   }
   if (leaves_handler(number, a)) {

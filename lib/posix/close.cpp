@@ -135,13 +135,13 @@ void closefrom(int first) noexcept {
 }
 
 int dup2(int from, int to) noexcept {
-  if (sys::is_own_fd(to)) return static_cast<int>(answer(-EBUSY));
+  if (__builtin_expect(sys::is_own_fd(to), 0) && !in_vfork_child()) return static_cast<int>(answer(-EBUSY));
   if (from != to && sys::raw(SYS_fcntl, from, F_GETFD) >= 0) forget(to);
   return sys::real.dup2(from, to);
 }
 
 int dup3(int from, int to, int flags) noexcept {
-  if (sys::is_own_fd(to)) return static_cast<int>(answer(-EBUSY));
+  if (__builtin_expect(sys::is_own_fd(to), 0) && !in_vfork_child()) return static_cast<int>(answer(-EBUSY));
   if (from != to && sys::raw(SYS_fcntl, from, F_GETFD) >= 0) forget(to);
   return sys::real.dup3(from, to, flags);
 }

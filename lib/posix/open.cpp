@@ -48,9 +48,16 @@ long wait_at(const char* gate, recheck& again) noexcept {
   scheduler& s = *scheduler::existing();
   if (const int error = wait::interrupt_errno(*s.current())) return -error;
   wait::lot_waiter w(s);
-  const wait::outcome o = wait::lot::park(gate, w, "open", again.next(s, base::never),
-                                          wait::mode::interruptible, [] { return true; });
-  return o == wait::outcome::interrupted ? -wait::interrupt_errno(*s.current()) : 0;
+  w.ended_by = wait::ending_handlers::without_restart;
+  switch (wait::lot::park(gate, w, "open", again.next(s, base::never), wait::mode::interruptible,
+                          [] { return true; })) {
+    case wait::outcome::interrupted:
+      return -wait::interrupt_errno(*s.current());
+    case wait::outcome::signalled:
+      return -EINTR;
+    default:
+      return 0;
+  }
 }
 
 // Since the reader `fd` was opened. One that is there and has written nothing shows by tee(2): EAGAIN, where
@@ -71,7 +78,7 @@ long wait_for_writer(int fd) noexcept {
     long r = -EPERM;
     if (c.state != nullptr) r = wait_ready(c, direction::in, again.next(c.s, base::never), false);
     if (r == -EPERM) r = again.rest(c.s, c.name);
-    if (r < 0 && r != -EAGAIN && r != -EINTR) return r;
+    if (r < 0 && r != -EAGAIN) return r;
   }
   return 0;
 }

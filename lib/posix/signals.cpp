@@ -1,10 +1,13 @@
 #include "posix/signals.hpp"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/signalfd.h>
 
+#include <cstdlib>
 #include <utility>
 
+#include "base/check.hpp"
 #include "posix/audit.hpp"
 #include "posix/close.hpp"
 #include "posix/patience.hpp"
@@ -43,6 +46,9 @@ bool is_own(int number, const siginfo_t& info) noexcept {
     case SIGSYS:
       return info.si_code > 0;
     case SIGPIPE:
+    case SIGPROF:  // of the time that the thread worked
+    case SIGVTALRM:
+    case SIGXCPU:
       return true;
     default:
       return info.si_code == SI_TKILL;
@@ -67,7 +73,7 @@ void run_handler(int number, siginfo_t* info, void* context) {
     e.run.load(std::memory_order_acquire)(number, info, context);
   }
   scheduler* s = scheduler::existing();
-  if (s == nullptr) return;
+  if (s == nullptr) return wait::lot::wake_late_on_plain_thread();
   // A signal that finds a fiber at work has interrupted no call, if it was meant for this fiber, or for the
   // main one, whose signals come first. Otherwise it is for one that waits.
   if (!s->idle() && (s->own_current() == &s->main() || is_own(number, *info))) number = 0;
@@ -92,6 +98,8 @@ int sigaction(int number, const struct sigaction* now, struct sigaction* before)
     if (before != nullptr) *before = {};
     return 0;
   }
+  // The child of a vfork changes its own handlers, but this table would be its parent's.
+  if (now != nullptr && in_vfork_child()) return sys::real.sigaction(number, now, before);
   entry& e = table[number];
   const handler old_run = e.run.load(std::memory_order_acquire);
   const int old_flags = e.flags.load(std::memory_order_relaxed);
@@ -104,9 +112,11 @@ int sigaction(int number, const struct sigaction* now, struct sigaction* before)
     wrapped.sa_flags |= SA_SIGINFO;
     *reinterpret_cast<std::uint64_t*>(&wrapped.sa_mask) &= ~sched::never_blocked;
     now = &wrapped;
+  } else if (now != nullptr) {
+    e.flags.store(0, std::memory_order_relaxed);
   }
   const int r = sys::real.sigaction(number, now, &old);
-  if (r != 0 && now == &wrapped) {
+  if (r != 0) {
     e.flags.store(old_flags, std::memory_order_relaxed);
     e.run.store(old_run, std::memory_order_release);
   }
@@ -130,14 +140,14 @@ sighandler_t signal(int number, sighandler_t run) noexcept {
   now.sa_handler = run;
   sigemptyset(&now.sa_mask);
   sigaddset(&now.sa_mask, number);
-  now.sa_flags = (interrupting.load(std::memory_order_relaxed) >> number & 1) != 0 ? 0 : SA_RESTART;
+  now.sa_flags = (interrupting.load(std::memory_order_relaxed) >> (number - 1) & 1) != 0 ? 0 : SA_RESTART;
   return posix::sigaction(number, &now, &before) == 0 ? before.sa_handler : SIG_ERR;
 }
 
 int siginterrupt(int number, int interrupts) noexcept {
   struct sigaction a;
   if (posix::sigaction(number, nullptr, &a) != 0) return -1;
-  const std::uint64_t bit = std::uint64_t{1} << number;
+  const std::uint64_t bit = std::uint64_t{1} << (number - 1);
   if (interrupts != 0)
     interrupting.fetch_or(bit, std::memory_order_relaxed);
   else
@@ -153,16 +163,27 @@ bool in_handler() noexcept {
 void leave_handler() noexcept {
   if (depth == 0) return;
   depth = 0;
-  if (scheduler* s = scheduler::existing()) s->switch_patch_off(0);
+  scheduler* s = scheduler::existing();
+  if (s == nullptr) return wait::lot::wake_late_on_plain_thread();
+  if (s->idle()) {
+    base::write_text(2,
+                     "coir: a signal handler that found the thread asleep, on the stack of a fiber that "
+                     "waits, was left by "
+                     "longjmp\n");
+    std::abort();
+  }
+  s->switch_patch_off(0);
+  if (wait::lot::has_late()) s->note_handler(0, true);
 }
 
 void leave_handlers_alone() noexcept {
   installs.store(false, std::memory_order_relaxed);
 }
 
-bool carries_mask() noexcept {
+bool has_masks_of_fibers() noexcept {
   scheduler* s = scheduler::existing();
-  return s != nullptr && s->own_current()->has_signal_mask && !in_handler();
+  if (s == nullptr || in_handler()) return false;
+  return (detail::cooperative != 0 || s->own_current()->has_signal_mask) && !in_vfork_child();
 }
 
 int change_mask(int how, const sigset_t* set, sigset_t* before) noexcept {
@@ -187,10 +208,13 @@ int sigsuspend(const sigset_t* mask) noexcept {
 
 bool lets_signal_through(const sigset_t* mask) noexcept {
   if (mask == nullptr) return false;
+  scheduler& s = *scheduler::existing();
+  const scheduler::handled others = s.take_handled();
   timespec none = {};
-  if (sys::raw(SYS_ppoll, 0, 0, sys::word(&none), sys::word(mask), 8) != -EINTR) return false;
-  scheduler::existing()->take_handled();
-  return true;
+  const bool one = sys::raw(SYS_ppoll, 0, 0, sys::word(&none), sys::word(mask), 8) == -EINTR;
+  if (one) s.take_handled();
+  s.put_back(others);
+  return one;
 }
 
 namespace {
@@ -209,6 +233,7 @@ class awaited {
     *at = next_;
     apply();
   }
+  static void forget() noexcept { first = nullptr; }  // in the child of a fork
   awaited(const awaited&) = delete;
   awaited& operator=(const awaited&) = delete;
 
@@ -257,6 +282,11 @@ long wait_for_signal(const sigset_t* set, siginfo_t* info, const timespec* durat
 }
 
 thread_local masked* masked::innermost = nullptr;
+
+const bool masked::told_at_fork = ::pthread_atfork(nullptr, nullptr, [] {
+                                    innermost = nullptr;
+                                    awaited::forget();
+                                  }) == 0;
 
 masked::masked(const sigset_t* mask) noexcept : active_(mask != nullptr) {
   if (!active_) return;

@@ -22,8 +22,8 @@ void leave_handler() noexcept;
 // COIR_PATCH without `signals`: from now on handlers are installed as they are.
 void leave_handlers_alone() noexcept;
 
-// Whether the fiber that runs here has a signal mask of its own, and `change_mask` is to be used.
-bool carries_mask() noexcept;
+// Whether `change_mask` is to be used: the fibers of this thread have masks of their own, or may have.
+bool has_masks_of_fibers() noexcept;
 
 // --- threads with fibers ---
 // 0 or an errno, as pthread_sigmask.
@@ -50,6 +50,7 @@ class masked {
  private:
   static void apply() noexcept;
   static thread_local masked* innermost;
+  static const bool told_at_fork;
 
   bool active_;
   std::uint64_t mask_ = 0;

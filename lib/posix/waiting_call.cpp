@@ -3,12 +3,15 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/ipc.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
+
+#include <algorithm>
 
 #include "sys/raw.hpp"
 
@@ -28,6 +31,27 @@ bool nothing_to_read(long fd, long flags = 0) noexcept {
 }
 bool no_room(long fd, long flags = 0) noexcept {
   return (flags & MSG_DONTWAIT) == 0 && not_ready(fd, POLLOUT);
+}
+
+// Whether these calls, made without waiting, find nothing.
+bool poll_finds_nothing(const long* a) noexcept {
+  timespec none = {};
+  pollfd few[64];
+  const long count = std::min<long>(a[1], 64);
+  std::copy_n(reinterpret_cast<const pollfd*>(a[0]), count, few);
+  return sys::raw(SYS_ppoll, sys::word(few), count, sys::word(&none), 0, 8) == 0;
+}
+bool no_child_tells(const long* a) noexcept {
+  const long pid = a[0];
+  const long type = pid == -1 ? P_ALL : pid > 0 ? P_PID : P_PGID;
+  siginfo_t info = {};
+  return (a[2] & WNOHANG) == 0 &&
+         sys::raw(SYS_waitid, type,
+                  pid > 0    ? pid
+                  : pid < -1 ? -pid
+                             : 0,
+                  sys::word(&info), WEXITED | WNOHANG | WNOWAIT, 0) == 0 &&
+         info.si_pid == 0;
 }
 
 bool is_long(long duration) noexcept {
@@ -84,20 +108,22 @@ const char* waiting_call(long number, const long* a) noexcept {
     COIR_WAITS(sendmsg, no_room(a[0], a[2]));
     COIR_WAITS(sendmmsg, no_room(a[0], a[3]));
     COIR_WAITS(sendfile, no_room(a[0]));
+    COIR_WAITS(splice, (a[5] & SPLICE_F_NONBLOCK) == 0 && (nothing_to_read(a[0]) || no_room(a[2])));
+    COIR_WAITS(tee, (a[3] & SPLICE_F_NONBLOCK) == 0 && (nothing_to_read(a[0]) || no_room(a[1])));
     COIR_WAITS(connect, connecting_waits(a[0]));
     COIR_WAITS(openat, opening_waits(a[0], a[1], a[2]));
-    COIR_WAITS(poll, a[2] != 0);
-    COIR_WAITS(ppoll, is_long(a[2]));
+    COIR_WAITS(poll, a[2] != 0 && poll_finds_nothing(a));
+    COIR_WAITS(ppoll, is_long(a[2]) && poll_finds_nothing(a));
     COIR_WAITS(pselect6, is_long(a[4]));
-    COIR_WAITS(epoll_wait, a[3] != 0);
-    COIR_WAITS(epoll_pwait, a[3] != 0);
-    COIR_WAITS(epoll_pwait2, is_long(a[3]));
+    COIR_WAITS(epoll_wait, a[3] != 0 && not_ready(a[0], POLLIN));
+    COIR_WAITS(epoll_pwait, a[3] != 0 && not_ready(a[0], POLLIN));
+    COIR_WAITS(epoll_pwait2, is_long(a[3]) && not_ready(a[0], POLLIN));
     COIR_WAITS(nanosleep, true);
     COIR_WAITS(clock_nanosleep, true);
     COIR_WAITS(pause, true);
     COIR_WAITS(rt_sigsuspend, true);
     COIR_WAITS(rt_sigtimedwait, is_long(a[2]));
-    COIR_WAITS(wait4, (a[2] & WNOHANG) == 0);
+    COIR_WAITS(wait4, no_child_tells(a));
     COIR_WAITS(waitid, (a[3] & WNOHANG) == 0);
     COIR_WAITS(futex, futex_waits(a));
     COIR_WAITS(flock, (a[1] & (LOCK_NB | LOCK_UN)) == 0);

@@ -5,8 +5,13 @@
 // so by `carries_mark`, in a word that every switch reads anyway: the others pay nothing.
 // I1: while it runs, `carried_` tells whether the current fiber has any; while it does not, the mark in
 //     fiber::eh_uncaught does.
-// I2: `common_mask_` is the mask of all fibers without their own. It is known while some have their own, or
-//     an overlay is in force in its place; otherwise it is what the kernel has for this thread.
+// I2: `common_mask_` is the mask of all fibers without their own. It is known while the kernel's for this
+// thread
+//     may be another: while some have their own, or signals are overlaid, awaited or held.
+// I3: while a fiber runs, its mask is in force; while the thread sleeps, what all of them block. In both
+// cases
+//     what is awaited or held is blocked besides.
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 
@@ -64,25 +69,39 @@ void scheduler::note_carried(fiber* f) noexcept {
 }
 
 std::uint64_t scheduler::mask_for(const fiber& f) const noexcept {
-  return f.has_signal_mask ? f.signal_mask : overlaid_ ? overlay_mask_ : common_mask_;
+  return f.has_signal_mask ? f.signal_mask : common_mask_;
+}
+
+void scheduler::put_mask(std::uint64_t mask) noexcept {
+  set_kernel_mask(mask | held_ | awaited_);
 }
 
 // A signal that was sent to this thread (raise, or a SIGPIPE of its own write) while a fiber blocks it is
 // this fiber's: it stays blocked until that lets it through. One for the process is for whoever lets it.
-void scheduler::change_kernel_mask(std::uint64_t from, std::uint64_t to) noexcept {
-  if ((from & ~to) != 0) {
+void scheduler::leave_mask(fiber* self, std::uint64_t next) noexcept {
+  if (self->has_signal_mask && (self->signal_mask & ~next) != 0) {
     std::uint64_t pending = 0;
     sys::raw(SYS_rt_sigpending, sys::word(&pending), sizeof pending);
-    if ((pending & from & ~to) != 0) pending = pending_for_thread();
-    held_ = (held_ & ~from) | (pending & from);
+    pending &= self->signal_mask & ~next;
+    if (pending != 0) pending &= pending_for_thread();
+    self->held_signals |= pending;
+    held_ |= pending;
   }
-  set_kernel_mask(to | held_ | awaited_);
+  put_mask(next);
+}
+
+void scheduler::let_go_of_held(fiber* f, std::uint64_t still) noexcept {
+  if ((f->held_signals & ~still) == 0) return;
+  f->held_signals &= still;
+  held_ = main_.held_signals;
+  for (base::list_node* n = fibers_.next; n != &fibers_; n = n->next) held_ |= fiber_of(n)->held_signals;
+  held_ |= f->held_signals;  // one that ends is in no list any more
 }
 
 void scheduler::carry(fiber* self, fiber* to) noexcept {
   const bool comes = to->patch_off_depth != 0 || to->has_signal_mask;
   if ((self->has_signal_mask || to->has_signal_mask) && mask_for(*self) != mask_for(*to))
-    change_kernel_mask(self->has_signal_mask ? self->signal_mask : 0, mask_for(*to));
+    leave_mask(self, mask_for(*to));
   detail::patch_off = to->patch_off_depth != 0 ? sys::all_categories : patch_off_;
   carried_ = comes ? carries_mark : 0;
 }
@@ -99,9 +118,10 @@ void scheduler::inherit_carried(fiber* child) noexcept {
 void scheduler::drop_carried(fiber* f) noexcept {
   if (f->has_signal_mask) {
     f->has_signal_mask = false;
-    held_ &= ~f->signal_mask;
-    if (f == current_) set_kernel_mask(mask_for(*f) | held_ | awaited_);
     --own_masks_;
+    own_masks_changed_ = true;
+    let_go_of_held(f, 0);
+    if (f == current_) put_mask(common_mask_);
   }
   f->patch_off_depth = 0;
   f->eh_uncaught = 0;
@@ -110,20 +130,27 @@ void scheduler::drop_carried(fiber* f) noexcept {
   carried_ = 0;
 }
 
-// What some fiber lets through.
+// What every fiber blocks.
 std::uint64_t scheduler::mask_of_all() noexcept {
-  if (overlaid_) return overlay_mask_;
-  if (own_masks_ <= live_) return common_mask_;
-  std::uint64_t all = main_.signal_mask;
-  for (base::list_node* n = fibers_.next; n != &fibers_; n = n->next) all &= fiber_of(n)->signal_mask;
-  return all;
+  if (own_masks_changed_) {
+    own_masks_changed_ = false;
+    all_own_masks_ = ~std::uint64_t{0};
+    if (main_.has_signal_mask) all_own_masks_ &= main_.signal_mask;
+    for (base::list_node* n = fibers_.next; n != &fibers_; n = n->next)
+      if (fiber_of(n)->has_signal_mask) all_own_masks_ &= fiber_of(n)->signal_mask;
+  }
+  std::uint64_t all = own_masks_ != 0 ? all_own_masks_ : ~std::uint64_t{0};
+  if (own_masks_ <= live_) all &= common_mask_;
+  return overlaid_ ? all & overlay_mask_ : all;
 }
 
-void scheduler::idle_mask(bool idle) noexcept {
-  if (!idle)
-    set_kernel_mask(mask_for(*current_) | held_ | awaited_);
-  else
-    change_kernel_mask(current_->has_signal_mask ? current_->signal_mask : 0, mask_of_all());
+void scheduler::fall_asleep() noexcept {
+  asleep_ = true;
+  if (mask_known()) leave_mask(current_, mask_of_all());
+}
+void scheduler::wake_up() noexcept {
+  asleep_ = false;
+  if (mask_known()) put_mask(mask_for(*current_));
 }
 
 void scheduler::switch_patch_off(int change) noexcept {
@@ -134,36 +161,43 @@ void scheduler::switch_patch_off(int change) noexcept {
 }
 
 long scheduler::change_signal_mask(int how, const std::uint64_t* set, std::uint64_t* before) noexcept {
-  std::uint64_t was = 0;
-  const std::uint64_t wanted = set != nullptr ? *set & ~never_blocked : 0;
-  const long r =
-      sys::raw(SYS_rt_sigprocmask, how, set != nullptr ? sys::word(&wanted) : 0, sys::word(&was), sizeof was);
-  if (r < 0) return r;
+  if (guest_ != nullptr)
+    return sys::raw(SYS_rt_sigprocmask, how, sys::word(set), sys::word(before), sizeof *set);
   fiber* f = current_;
-  if (f->has_signal_mask)
-    was = f->signal_mask;
-  else if (mask_known())
-    was = common_mask_;
-  if (before != nullptr) *before = was;
-  if (set == nullptr || guest_ != nullptr) return 0;
-  if (live_ == 0) {  // the only fiber's mask is the thread's
-    if (f->has_signal_mask) --own_masks_;
-    f->has_signal_mask = false;
-    held_ = 0;
-    note_carried(f);
-    return 0;
+  const std::uint64_t was = f->has_signal_mask ? f->signal_mask : common_signal_mask();
+  if (set != nullptr) {
+    const std::uint64_t wanted = *set & ~never_blocked;
+    std::uint64_t now;
+    switch (how) {
+      case SIG_BLOCK:
+        now = was | wanted;
+        break;
+      case SIG_UNBLOCK:
+        now = was & ~wanted;
+        break;
+      case SIG_SETMASK:
+        now = wanted;
+        break;
+      default:
+        return -EINVAL;
+    }
+    set_own_mask(f, was, now);
   }
-  if (!mask_known()) common_mask_ = was;
-  const std::uint64_t now = how == SIG_SETMASK ? wanted : how == SIG_BLOCK ? was | wanted : was & ~wanted;
-  f->signal_mask = now;
-  held_ &= ~(was & ~f->signal_mask);
-  set_kernel_mask(f->signal_mask | held_ | awaited_);
-  const bool own = f->signal_mask != common_mask_;
-  if (own == f->has_signal_mask) return 0;
-  f->has_signal_mask = own;
-  own_masks_ = own ? own_masks_ + 1 : own_masks_ - 1;
-  note_carried(f);
+  if (before != nullptr) *before = was;
   return 0;
+}
+
+void scheduler::set_own_mask(fiber* f, std::uint64_t was, std::uint64_t now) noexcept {
+  if (!mask_known()) common_mask_ = was;
+  if (live_ == 0) common_mask_ = now;  // the only fiber's is the thread's
+  const bool own = now != common_mask_;
+  if (own != f->has_signal_mask) own_masks_ = own ? own_masks_ + 1 : own_masks_ - 1;
+  f->has_signal_mask = own;
+  f->signal_mask = now;
+  own_masks_changed_ = true;
+  let_go_of_held(f, now);
+  put_mask(now);
+  note_carried(f);
 }
 
 std::uint64_t scheduler::common_signal_mask() const noexcept {
@@ -174,18 +208,29 @@ void scheduler::overlay_signal_mask(const std::uint64_t* mask) noexcept {
   if (!mask_known()) common_mask_ = kernel_mask();
   overlaid_ = mask != nullptr;
   if (overlaid_) overlay_mask_ = *mask;
-  if (!current_->has_signal_mask) set_kernel_mask(mask_for(*current_) | held_ | awaited_);
 }
 
 void scheduler::await_signals(std::uint64_t signals) noexcept {
   if (!mask_known()) common_mask_ = kernel_mask();
   awaited_ = signals;
-  set_kernel_mask(mask_for(*current_) | held_ | awaited_);
+  put_mask(mask_for(*current_));
+}
+
+void scheduler::forget_signals_in_child() noexcept {
+  if (!mask_known()) common_mask_ = kernel_mask();
+  overlaid_ = asleep_ = false;
+  awaited_ = held_ = current_->held_signals = 0;
+  own_masks_ = current_->has_signal_mask ? 1 : 0;
+  own_masks_changed_ = true;
+  put_mask(mask_for(*current_));
+  handled_posted_.store(false, std::memory_order_relaxed);  // the mailbox was emptied
+  take_handled();
 }
 
 void scheduler::note_handler(int signal, bool restarts) noexcept {
   if (signal != 0) handled_.fetch_or(bit(signal), std::memory_order_acq_rel);
   if (signal != 0 && !restarts) handled_without_restart_.fetch_or(bit(signal), std::memory_order_acq_rel);
+  handled_beside_ = idle() ? nullptr : current_;
   if (handled_posted_.exchange(true, std::memory_order_acq_rel)) return;
   handled_node_.deliver = [](base::inbox_node* node) noexcept {
     auto* s =

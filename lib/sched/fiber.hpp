@@ -56,6 +56,7 @@ struct fiber : detail::fiber_base {
   std::uint32_t patch_off_depth = 0;  // scopes in which its calls are not patched
   bool has_signal_mask = false;       // its own, in `signal_mask` while it does not run
   std::uint64_t signal_mask = 0;
+  std::uint64_t held_signals = 0;  // pending ones of the thread that it blocks, and nobody else is to have
   [[no_unique_address]] context::annotations annotations;
 
   fiber() noexcept {}  // member by member: zeroing the whole record costs more than a switch

@@ -133,9 +133,9 @@ scheduler::scheduler(unsigned slot)
 
 scheduler::~scheduler() {
   if (live_ != 0 && up.thread_ends != nullptr) up.thread_ends(*this);
+  this_thread = nullptr;  // first: a signal handler would post to the mailbox
   mail().retire();
   mail().deliver_all();
-  this_thread = nullptr;
   detail::cooperative = detail::patch_off = 0;
 }
 
@@ -222,6 +222,7 @@ void scheduler::clean(fiber& f) noexcept {
   f.timeouts = nullptr;
   f.shield_depth = f.patch_off_depth = 0;
   f.has_signal_mask = false;
+  f.held_signals = 0;
   f.flags = f.interrupts = f.pending = 0;
 }
 
@@ -254,6 +255,10 @@ void scheduler::entry(context::transfer from) noexcept {
 
 void scheduler::poll() noexcept {
   budget_ = turn;
+  if (__builtin_expect(mask_known(), 0)) {  // signals for those who wait
+    fall_asleep();
+    wake_up();
+  }
   if (!mail().empty()) mail().deliver_all();
   if (io_ != nullptr && io_->busy()) io_->wait(0);
   if (!timers_.empty()) timers_.fire_due(now());
@@ -272,9 +277,9 @@ fiber* scheduler::wait_for_ready() noexcept {
       stacks_.tick(at);
       until = std::min(until, at + context::stack_pool::period);
     }
-    if (__builtin_expect(own_masks_ != 0, 0)) idle_mask(true);
+    fall_asleep();
     const bool interrupted = mail().sleep(io_.get(), until);
-    if (__builtin_expect(own_masks_ != 0, 0)) idle_mask(false);
+    wake_up();
     if (!timers_.empty()) timers_.fire_due(now());
     if (interrupted && up.interrupted != nullptr) up.interrupted(*this, true);
   }
@@ -284,10 +289,12 @@ fiber* scheduler::wait_for_ready() noexcept {
 
 void scheduler::wait_once(base::nanoseconds until) noexcept {
   if (!mail().empty()) return poll();  // what arrived may have made a guest fiber ready
+  fall_asleep();
   const bool interrupted = mail().sleep(io_.get(), std::min(until, timers_.next()));
+  wake_up();
+  if (interrupted && up.interrupted != nullptr) up.interrupted(*this, true);
   if (!mail().empty()) mail().deliver_all();
   if (!timers_.empty()) timers_.fire_due(now());
-  if (interrupted && up.interrupted != nullptr) up.interrupted(*this, true);
 }
 
 detail::switch_request scheduler::guest_park(const char* reason) noexcept {
@@ -340,13 +347,13 @@ void scheduler::after_fork_in_child() noexcept {
   if (guest_ != nullptr) return after_fork_with_guest();
   // The other fibers' stacks are copies nobody will run; they stay mapped, with all they refer to.
   queue_.clear();
+  forget_signals_in_child();
   new (&timers_) timer_wheel;
   if (up.forked != nullptr) up.forked(*current_);
   fibers_.next = fibers_.prev = &fibers_;
   live_ = 0;
   detail::cooperative = always_;
   external_ = 0;
-  own_masks_ = current_->has_signal_mask ? 1 : 0;
   if (current_ != &main_) {
     main_left_behind_ = true;
     main_.waiting = nullptr;
@@ -357,6 +364,7 @@ void scheduler::after_fork_in_child() noexcept {
 }
 
 void scheduler::after_fork_with_guest() noexcept {
+  forget_signals_in_child();
   new (&timers_) timer_wheel;
   external_ = 0;
   guest_->forked();

@@ -172,7 +172,7 @@ class scheduler {
   long change_signal_mask(int how, const std::uint64_t* set, std::uint64_t* before) noexcept;
   // The signal mask of this thread's fibers that have none of their own.
   std::uint64_t common_signal_mask() const noexcept;
-  // Instead of the mask of the fibers that have none of their own, this one is in force; null: no longer.
+  // While the thread sleeps no more than this is blocked; null: no longer.
   void overlay_signal_mask(const std::uint64_t* mask) noexcept;
 
   // All signals that fibers of this thread wait for in sigwait and its kin: blocked for everybody meanwhile.
@@ -191,10 +191,17 @@ class scheduler {
     return {handled_.exchange(0, std::memory_order_acq_rel),
             handled_without_restart_.exchange(0, std::memory_order_acq_rel)};
   }
+  // What take_handled took is to be heard of after all.
+  void put_back(const handled& h) noexcept {
+    handled_.fetch_or(h.all, std::memory_order_acq_rel);
+    handled_without_restart_.fetch_or(h.without_restart, std::memory_order_acq_rel);
+  }
+  // The fiber whose work the last handler interrupted, if it was one; a wait it began since is none of those.
+  const fiber* handled_beside() const noexcept { return handled_beside_; }
   // Nobody runs: a handler that runs now has interrupted no fiber.
-  bool idle() noexcept {
+  bool idle() const noexcept {
     const fiber_state now = current_->state.load(std::memory_order_relaxed);
-    return now == fiber_state::parked || now == fiber_state::done || guest_ != nullptr;
+    return asleep_ || (guest_ == nullptr && (now == fiber_state::parked || now == fiber_state::done));
   }
 
   // Whether the current fiber is throwing an exception right now.
@@ -319,12 +326,18 @@ class scheduler {
   void inherit_carried(fiber* child) noexcept;  // a fresh one has its maker's signal mask
   void drop_carried(fiber* f) noexcept;         // it ends, or never began
   bool mask_known() const noexcept {
-    return own_masks_ != 0 || overlaid_ || awaited_ != 0;
+    return own_masks_ != 0 || overlaid_ || (awaited_ | held_) != 0;
   }
-  std::uint64_t mask_for(const fiber& f) const noexcept;                   // while known
-  void change_kernel_mask(std::uint64_t from, std::uint64_t to) noexcept;  // from a fiber's own
-  std::uint64_t mask_of_all() noexcept;
-  void idle_mask(bool idle) noexcept;  // the thread sleeps on the current fiber's stack
+  std::uint64_t mask_for(const fiber& f) const noexcept;  // while known
+  std::uint64_t mask_of_all() noexcept;                   // while known
+  void put_mask(std::uint64_t mask) noexcept;
+  void leave_mask(fiber* self, std::uint64_t next) noexcept;
+  void let_go_of_held(fiber* f, std::uint64_t still) noexcept;
+  void set_own_mask(fiber* f, std::uint64_t was, std::uint64_t now) noexcept;
+  // The thread sleeps on the current fiber's stack.
+  void fall_asleep() noexcept;
+  void wake_up() noexcept;
+  void forget_signals_in_child() noexcept;
 
   // First thing on a fresh stack (elsewhere switch_fibers does it): the other one is now suspended.
   static void arrived([[maybe_unused]] fiber* self, fiber* from, void* context) noexcept {
@@ -355,13 +368,17 @@ class scheduler {
   std::uint32_t patch_off_;   // of fibers without a scope of their own: COIR_PATCH
   unsigned own_masks_ = 0;    // fibers with a signal mask of their own
   bool overlaid_ = false;
-  std::uint64_t common_mask_ = 0;   // of the others, while it is known
-  std::uint64_t overlay_mask_ = 0;  // in force in its place
+  bool own_masks_changed_ = false;  // all_own_masks_ is out of date
+  bool asleep_ = false;
+  std::uint64_t common_mask_ = 0;  // of the others, while it is known
+  std::uint64_t all_own_masks_ = 0;
+  std::uint64_t overlay_mask_ = 0;  // what waits with masks of their own block
   std::uint64_t awaited_ = 0;       // by fibers in sigwait: nobody else is to have them
-  std::uint64_t held_ = 0;          // pending signals that only a fiber which blocks them may have
+  std::uint64_t held_ = 0;          // every fiber's held_signals
   std::atomic<std::uint64_t> handled_{0};
   std::atomic<std::uint64_t> handled_without_restart_{0};
   base::inbox_node handled_node_;
+  const fiber* handled_beside_ = nullptr;
   std::atomic<bool> handled_posted_{false};
   int thread_id_;
   bool run_down_ = false;

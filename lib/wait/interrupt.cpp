@@ -70,9 +70,10 @@ void on_signal(sched::scheduler& s, bool asleep) noexcept {
   if (unknown && !asleep) return;
   const std::uint64_t common = unknown ? 0 : s.common_signal_mask();
   if (unknown) ran.all = ~std::uint64_t{0};
+  const sched::fiber* beside = unknown ? nullptr : s.handled_beside();
   const auto end_wait = [&](sched::fiber& f) {
     waiter* w = f.waiting;
-    if (w == nullptr || w->ended_by == ending_handlers::none) return false;
+    if (w == nullptr || w->ended_by == ending_handlers::none || &f == beside) return false;
     const std::uint64_t ending = w->ended_by == ending_handlers::all ? ran.all : ran.without_restart;
     const std::uint64_t blocked = w->mask != nullptr ? *w->mask : f.has_signal_mask ? f.signal_mask : common;
     if ((unknown ? ending : ending & ~blocked) == 0 || !w->claim(outcome::signalled)) return false;

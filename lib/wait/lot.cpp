@@ -25,6 +25,10 @@ void lot::wake_later(const void* key) noexcept {
   }
 }
 
+void lot::wake_late_on_plain_thread() noexcept {
+  if (depth_ == 0 && sched::scheduler::existing() == nullptr) wake_late();
+}
+
 void lot::wake_late() noexcept {
   if (!has_late()) return;
   for (std::atomic<const void*>& place : late_) {
@@ -100,6 +104,7 @@ unsigned lot::wake_locked(detail::wait_list& b, const void* key, unsigned most) 
 }
 
 unsigned lot::wake(const void* key, unsigned most) noexcept {
+  const busy during;
   detail::wait_list& b = bucket(key);
   b.lock.lock();
   const unsigned woken = wake_locked(b, key, most);

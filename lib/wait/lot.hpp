@@ -59,6 +59,7 @@ class lot {
   // the lot, and wakes it; or calls `none()` if there is no waiter. Returns whether there was one.
   template <class Give, class None>
   static bool hand_over(const void* key, Give give, None none) noexcept {
+    const busy during;
     detail::wait_list& b = bucket(key);
     b.lock.lock();
     lot_waiter* w = claim_first_locked(b, key);
@@ -96,6 +97,19 @@ class lot {
     return late_count_.load(std::memory_order_relaxed) != 0;
   }
   static void wake_late() noexcept;
+  // In a handler of a thread without a scheduler: now, or when the call that it interrupted is over.
+  static void wake_late_on_plain_thread() noexcept;
+
+  // While a thread without a scheduler may hold locks that waking takes.
+  class busy {
+   public:
+    busy() noexcept { ++depth_; }
+    ~busy() {
+      if (--depth_ == 0 && __builtin_expect(has_late(), 0)) wake_late_on_plain_thread();
+    }
+    busy(const busy&) = delete;
+    busy& operator=(const busy&) = delete;
+  };
 
   // In the child of a fork: nobody waits.
   static void forget_in_child() noexcept;
@@ -107,6 +121,8 @@ class lot {
   static unsigned wake_locked(detail::wait_list& b, const void* key, unsigned most) noexcept;
 
   static constexpr unsigned most_late = 32;
+
+  static inline thread_local unsigned depth_ __attribute__((tls_model("initial-exec"))) = 0;
 
   static std::atomic<std::uint32_t> parked_;
   static std::atomic<const void*> late_[most_late];

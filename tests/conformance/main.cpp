@@ -178,8 +178,8 @@ int main(int argc, char** argv) {
   for (const row* r : all_rows()) {
     bool wanted = filters.empty();
     for (const std::string& f : filters) wanted = wanted || ::strstr(r->name, f.c_str()) != nullptr;
-    wanted =
-        wanted && ((r->flags & fibers_only) == 0 || h->fibers) && ((r->flags & bad_reads) == 0 || !sanitized);
+    wanted = wanted && ((r->flags & fibers_only) == 0 || h->fibers) &&
+             ((r->flags & (bad_reads | libc_checks)) == 0 || !sanitized);
     if (!wanted) continue;
     if (list)
       ::puts(r->name);

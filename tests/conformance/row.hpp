@@ -94,10 +94,11 @@ bool on_fibers() noexcept;
 
 enum row_flags : unsigned {
   nothing_special = 0,
-  own_process = 1,  // changes the process too much for other rows to run in it
-  no_ticker = 2,    // the thread must be asleep while the row waits: signals
-  fibers_only = 4,  // about what threads do not have
-  bad_reads = 8,    // passes pointers that a sanitizer would follow itself
+  own_process = 1,   // changes the process too much for other rows to run in it
+  no_ticker = 2,     // the thread must be asleep while the row waits: signals
+  fibers_only = 4,   // about what threads do not have
+  bad_reads = 8,     // passes pointers that a sanitizer would follow itself
+  libc_checks = 16,  // about checks that a sanitizer's functions of these names do not make
 };
 
 struct row {

@@ -1,5 +1,7 @@
 // Signal masks: each flow of control has its own.
 #include <signal.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../row.hpp"
@@ -160,4 +162,73 @@ COIR_ROW_WITH(own_process | no_ticker, "sigsuspend: returns after the handler, a
   COIR_OBSERVE(o, sigsuspend(&none));
   o.took_no_time(since);
   o.say("handled %d, blocked %d", handled, blocked(SIGUSR1));
+}
+
+COIR_ROW_WITH(own_process | no_ticker,
+              "sigsuspend: its mask is its own, and the others hear of their signals") {
+  install(0);
+  struct sigaction a = {};
+  a.sa_handler = count;
+  COIR_MUST(sigaction(SIGALRM, &a, nullptr));
+  const sigset_t one = set_of(SIGUSR1);
+  pthread_sigmask(SIG_BLOCK, &one, nullptr);
+  flow suspends("suspends", [&](log& f) {
+    sigset_t all_but_one;
+    sigfillset(&all_but_one);
+    sigdelset(&all_but_one, SIGUSR1);
+    COIR_OBSERVE(f, sigsuspend(&all_but_one));
+    f.say("blocked %d %d", blocked(SIGUSR1), blocked(SIGALRM));
+  });
+  settle();
+  const stopwatch since;
+  const itimerval soon = {{}, {0, 40'000}};
+  COIR_MUST(setitimer(ITIMER_REAL, &soon, nullptr));
+  const timespec long_time = {0, 400'000'000};
+  COIR_OBSERVE(o, nanosleep(&long_time, nullptr));
+  o.took(since, 40);
+  o.say("handled %d, the other %s", handled, suspends.state());
+  // In this flow the signal stays blocked, whatever the other lets through.
+  kill(getpid(), SIGUSR1);
+  suspends.join();
+  o.say("handled %d", handled);
+}
+
+COIR_ROW_WITH(own_process | no_ticker,
+              "masks: a signal that one flow lets through reaches it while all sleep") {
+  install(0);
+  const sigset_t one = set_of(SIGUSR1);
+  pthread_sigmask(SIG_BLOCK, &one, nullptr);
+  flow open("open", [&](log& f) {
+    pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
+    const timespec long_time = {0, 400'000'000};
+    const stopwatch since;
+    COIR_OBSERVE(f, nanosleep(&long_time, nullptr));
+    f.took(since, 30);
+  });
+  nap(40);
+  kill(getpid(), SIGUSR1);
+  open.join();
+  o.say("handled %d, pending %d", handled, pending(SIGUSR1));
+}
+
+COIR_ROW_WITH(own_process, "masks: the child of a vfork has its own") {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  const pid_t child = vfork();
+  if (child == 0) {
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    _exit(blocked(SIGTERM));
+  }
+  o.say("%d", blocked(SIGTERM));
+  int status = 0;
+  COIR_OBSERVE(o, waitpid(child, &status, 0) == child);
+  o.say("child %d", status);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  flow other("other", [](log& f) {
+    nap(5);
+    f.say("%d", blocked(SIGTERM));
+  });
+  nap(10);
+  o.say("%d", blocked(SIGTERM));
 }
