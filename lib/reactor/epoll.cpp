@@ -26,14 +26,14 @@ constexpr int most_events = 512;
 class epoll final : public reactor {
  public:
   explicit epoll(fd_table& table) : table_(table) {
-    epoll_fd_ = sys::adopt_fd(::epoll_create1(EPOLL_CLOEXEC));
-    if (epoll_fd_ < 0) throw std::system_error(errno, std::system_category(), "coir: epoll_create1");
-    wake_fd_ = sys::adopt_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    epoll_fd_ = sys::adopt_fd(sys::raw(SYS_epoll_create1, EPOLL_CLOEXEC));
+    if (epoll_fd_ < 0) throw std::system_error(-epoll_fd_, std::system_category(), "coir: epoll_create1");
+    wake_fd_ = sys::adopt_fd(sys::raw(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK));
     epoll_event event = {};
     event.events = EPOLLIN | EPOLLET;  // edge-triggered: it is never read
     event.data.u64 = wake_mark;
     if (wake_fd_ < 0 || ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &event) != 0) {
-      const int error = errno;
+      const int error = wake_fd_ < 0 ? -wake_fd_ : errno;
       close_all();
       throw std::system_error(error, std::system_category(), "coir: eventfd");
     }

@@ -53,7 +53,7 @@ class uring final : public reactor {
     ring_.ring_fd = ring_.enter_ring_fd = sys::adopt_fd(ring_.ring_fd);
     if ((p.features & IORING_FEAT_EXT_ARG) == 0 || (p.features & IORING_FEAT_NODROP) == 0) return false;
     ::io_uring_register_ring_fd(&ring_);  // saves a descriptor look-up per call; not vital
-    wake_fd_ = sys::adopt_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    wake_fd_ = sys::adopt_fd(sys::raw(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK));
     return wake_fd_ >= 0 && arm_wake() && enter(0, 0, nullptr) >= 0;  // a filter may allow the one only
   }
 

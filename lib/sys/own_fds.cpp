@@ -32,8 +32,9 @@ int where_to() noexcept {
 
 }  // namespace
 
-int adopt_fd(int fd) noexcept {
+int adopt_fd(long made) noexcept {
   const int from = where_to();
+  int fd = static_cast<int>(made);
   if (fd >= 0 && fd < from) {
     const long high = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, from);
     if (high >= 0) {
