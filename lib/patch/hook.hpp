@@ -1,7 +1,8 @@
 // What every patched name starts with. A hook is: not on a thread with fibers? straight to libc; else the
 // twin.
 //
-// No allocation, no lock and no getenv before that: allocators start up through these names.
+// No allocation, no lock and no getenv before that: allocators start up through these names. No noexcept on
+// the way to what libc makes a cancellation point: pthread_cancel unwinds the stack from there.
 #pragma once
 
 #include "coir/detail/fiber_base.hpp"
@@ -17,6 +18,11 @@
   constexpr auto coir_category = ::coir::sys::category::name; \
   }
 #define COIR_HOOK extern "C" __attribute__((visibility("default"), section("coir_hooks")))
+
+// A hook by its assembler's name, where the headers say other things of it than are wanted here.
+#define COIR_NAMED_HOOK(hook, result, id, parameters, name) \
+  hook result coir_##id parameters __asm__(name);           \
+  hook result coir_##id parameters
 
 // For names that libc's archive does not let others define: the hook is called __wrap_NAME. In a fully static
 // program --wrap sends NAME's callers to it; in all others patch/own_names.cpp is NAME.

@@ -21,10 +21,11 @@ COIR_HOOK pid_t waitpid(pid_t pid, int* status, int options) {
 COIR_HOOK pid_t wait(int* status) {
   return COIR_COOPERATIVE ? posix::wait4(-1, status, 0, nullptr) : real.wait(status);
 }
-COIR_HOOK pid_t wait3(int* status, int options, rusage* usage) noexcept {
+// The headers call these two noexcept, though they are cancellation points.
+COIR_NAMED_HOOK(COIR_HOOK, pid_t, wait3, (int* status, int options, rusage* usage), "wait3") {
   return COIR_COOPERATIVE ? posix::wait4(-1, status, options, usage) : real.wait3(status, options, usage);
 }
-COIR_HOOK pid_t wait4(pid_t pid, int* status, int options, rusage* usage) noexcept {
+COIR_NAMED_HOOK(COIR_HOOK, pid_t, wait4, (pid_t pid, int* status, int options, rusage* usage), "wait4") {
   return COIR_COOPERATIVE ? posix::wait4(pid, status, options, usage)
                           : real.wait4(pid, status, options, usage);
 }

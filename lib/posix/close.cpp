@@ -105,7 +105,7 @@ void forget_range(unsigned first, unsigned last) noexcept {
   for (unsigned fd = first; fd < seen && fd <= last; ++fd) forget(static_cast<int>(fd));
 }
 
-int close(int fd) noexcept {
+int close(int fd) {
   if (__builtin_expect(sys::is_own_fd(fd), 0)) return static_cast<int>(answer(-EBADF));
   const bool waits = lingers(fd);
   forget(fd);

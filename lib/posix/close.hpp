@@ -17,8 +17,9 @@ void forget(int fd) noexcept;
 // The same for first … last.
 void forget_range(unsigned first, unsigned last) noexcept;
 
-// close, with the waiters woken first. Waits only where SO_LINGER says so.
-int close(int fd) noexcept;
+// close, with the waiters woken first. Waits only where SO_LINGER says so. On plain threads a cancellation
+// point: not noexcept.
+int close(int fd);
 int close_range(unsigned first, unsigned last, int flags) noexcept;
 void closefrom(int first) noexcept;
 int dup2(int from, int to) noexcept;
