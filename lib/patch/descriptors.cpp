@@ -31,10 +31,7 @@ COIR_HOOK int dup3(int from, int to, int flags) noexcept {
 
 COIR_HOOK int fclose(FILE* f) {
   if (COIR_COOPERATIVE_IN(stdio) && f != nullptr) return posix::fclose(f);
-  if (f != nullptr) {
-    const int fd = fileno_unlocked(f);
-    if (fd >= 0) posix::forget(fd);
-  }
+  if (f != nullptr) posix::about_to_end(f);
   return real.fclose(f);
 }
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "patch/hook.hpp"
-#include "posix/close.hpp"
 #include "posix/elsewhere.hpp"
 #include "posix/output.hpp"
 #include "posix/processes.hpp"
@@ -40,10 +39,7 @@ COIR_HOOK FILE* popen(const char* command, const char* mode) {
 }
 COIR_HOOK int pclose(FILE* f) {
   if (COIR_COOPERATIVE && f != nullptr) return posix::pclose(f);
-  if (f != nullptr) {
-    const int fd = fileno_unlocked(f);
-    if (fd >= 0) posix::forget(fd);
-  }
+  if (f != nullptr) posix::about_to_end(f);
   return real.pclose(f);
 }
 

@@ -13,9 +13,8 @@
 #include <string.h>
 
 #include <algorithm>
-#include <mutex>
+#include <atomic>
 #include <new>
-#include <vector>
 
 #include "posix/close.hpp"
 #include "posix/elsewhere.hpp"
@@ -294,29 +293,45 @@ int vdprintf(int fd, int flag, const char* format, va_list rest) noexcept {
 namespace {
 
 // The streams that popen made: libc's fclose of one waits for its command.
+// Never destroyed: streams are closed until the very end.
 class command_streams {
  public:
-  void add(FILE* f) noexcept try {
-    const std::scoped_lock held(lock_);
-    all_.push_back(f);
-  } catch (const std::bad_alloc&) {
-    // Its fclose will make the thread wait.
+  void add(FILE* f) noexcept {
+    auto* added = new (std::nothrow) entry{f, nullptr};
+    if (added == nullptr) return;  // its fclose will make the thread wait
+    lock_.lock();
+    added->next = first_.load(std::memory_order_relaxed);
+    first_.store(added, std::memory_order_relaxed);
+    lock_.unlock();
   }
-  bool take(FILE* f) noexcept {
-    const std::scoped_lock held(lock_);
-    return std::erase(all_, f) != 0;
+  bool take(const FILE* f) noexcept {
+    if (first_.load(std::memory_order_relaxed) == nullptr) return false;
+    lock_.lock();
+    entry* before = nullptr;
+    entry* e = first_.load(std::memory_order_relaxed);
+    for (; e != nullptr && e->stream != f; e = e->next) before = e;
+    if (e != nullptr && before != nullptr) before->next = e->next;
+    if (e != nullptr && before == nullptr) first_.store(e->next, std::memory_order_relaxed);
+    lock_.unlock();
+    delete e;
+    return e != nullptr;
   }
   void forked() noexcept { lock_.unlock(); }
 
  private:
+  struct entry {
+    FILE* stream;
+    entry* next;
+  };
   detail::spin_lock lock_;
-  std::vector<FILE*> all_;
+  std::atomic<entry*> first_{nullptr};  // who has the stream has also seen its entry
 };
-command_streams commands;
+constinit command_streams commands;
 
 const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { commands.forked(); }) == 0;
 
-// What is pending goes out while others run; then `end`, which frees the stream.
+// What is pending goes out while others run; then `end`, which frees the stream, and is told whether it has a
+// command.
 template <class End>
 int flush_and_end(FILE* f, End end) noexcept {
   int error = 0;
@@ -326,15 +341,19 @@ int flush_and_end(FILE* f, End end) noexcept {
       error = errno;
       set_empty(f);
     }
-    if (const int fd = ::fileno_unlocked(f); fd >= 0) forget(fd);
   }
-  const int r = end();
-  if (error == 0) return r;
+  const int r = end(about_to_end(f));
+  if (error == 0 || r == EOF) return r;
   errno = error;
-  return EOF;
+  return r != 0 ? r : EOF;  // as libc: the status of a command before the loss of what it did not read
 }
 
 }  // namespace
+
+bool about_to_end(FILE* f) noexcept {
+  if (const int fd = ::fileno_unlocked(f); fd >= 0) forget(fd);
+  return commands.take(f);
+}
 
 FILE* popen(const char* command, const char* mode) noexcept {
   FILE* f = sys::real.popen(command, mode);
@@ -343,16 +362,14 @@ FILE* popen(const char* command, const char* mode) noexcept {
 }
 
 int pclose(FILE* f) noexcept {
-  commands.take(f);
-  return flush_and_end(f, [f] {
+  return flush_and_end(f, [f](bool) {
     return elsewhere(
         "pclose", [f] { return sys::real.pclose(f); }, true);
   });
 }
 
 int fclose(FILE* f) noexcept {
-  const bool has_command = commands.take(f);
-  return flush_and_end(f, [=] {
+  return flush_and_end(f, [f](bool has_command) {
     return has_command ? elsewhere(
                              "fclose", [f] { return sys::real.fclose(f); }, true)
                        : sys::real.fclose(f);

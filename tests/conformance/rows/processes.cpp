@@ -1,4 +1,5 @@
 // Waiting for child processes, running commands, waiting for signals.
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,8 +8,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "../row.hpp"
 #include "../things.hpp"
+#include "stdio_output.hpp"
 
 using namespace conformance;
 
@@ -142,6 +146,30 @@ COIR_ROW("popen and pclose: the command's status, while others run") {
   o.say("%d", WEXITSTATUS(pclose(f)));
   o.took(watch, 100);
   other.join();
+}
+
+COIR_ROW_WITH(own_process, "pclose: the command's status counts, also where it did not read all") {
+  signal(SIGPIPE, SIG_IGN);
+  for (const char* command : {"exec false", "exec true"}) {
+    FILE* f = popen(command, "w");
+    siginfo_t info;
+    COIR_MUST(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT));
+    fputs("for nobody", f);
+    o.say("%s", command);
+    COIR_NOTED(pclose(f));
+  }
+}
+
+COIR_ROW_WITH(own_process | no_ticker, "popen: streams that a plain thread closes leave nothing behind") {
+  std::thread([&] {
+    std::size_t in_use[3] = {};  // the first: with what is made once
+    for (std::size_t& now : in_use) {
+      for (int (*const close_it)(FILE*) : {pclose, fclose})
+        for (int i = 0; i < 40; ++i) close_it(popen(":", "r"));
+      now = mallinfo2().uordblks;
+    }
+    o.check(in_use[1] == in_use[2], "as much memory in use as before");
+  }).join();
 }
 
 COIR_ROW_WITH(own_process | no_ticker, "sigwait: a blocked signal is waited for, and not handled") {
