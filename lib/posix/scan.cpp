@@ -26,18 +26,11 @@ ssize_t read_one(void* cookie, char* into, size_t) {
   return 1;
 }
 
-bool waits(FILE* f) noexcept {
-  const int fd = descriptor_of(f);
-  if (fd < 0 || (f->_flags & no_reads) != 0) return false;
-  call c(fd, "stdio read");
-  return may_block(c);
-}
-
 }  // namespace
 
 int vfscanf(FILE* f, scanner scan, const char* format, va_list rest) noexcept {
   stream_lock mine(f);
-  if (format == nullptr || !waits(f)) return scan(f, format, rest);
+  if (format == nullptr || !reads_may_block(f)) return scan(f, format, rest);
   source from = {mine, f};
   FILE* bytewise = ::fopencookie(&from, "r", {read_one, nullptr, nullptr, nullptr});
   if (bytewise == nullptr) return EOF;

@@ -26,6 +26,13 @@ inline bool may_block(call& c) noexcept {
   return k != fd_kind::file && k != fd_kind::quick && k != fd_kind::unknown;
 }
 
+inline bool reads_may_block(const FILE* f) noexcept {
+  const int fd = descriptor_of(f);
+  if (fd < 0 || (f->_flags & no_reads) != 0) return false;
+  call c(fd, "stdio read");
+  return may_block(c);
+}
+
 // The next byte, or EOF.
 int next(stream_lock& mine, FILE* f) noexcept;
 

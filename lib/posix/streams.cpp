@@ -1,6 +1,6 @@
 // Input by stdio on pipes, sockets and terminals. While a stream's buffer is empty the fiber waits for its
-// descriptor, then lets libc fill the buffer: one fill is one read(2), which finds data. Plain threads may
-// use the stream while it waits.
+// descriptor, then lets libc fill the buffer: one fill is one read(2), which finds data. What an fread wants
+// beyond a whole buffer goes straight to the caller. Plain threads may use the stream while it waits.
 #include "posix/streams.hpp"
 
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "posix/stream_state.hpp"
+#include "sys/raw.hpp"
 #include "sys/real.hpp"
 
 namespace coir::posix {
@@ -33,12 +34,10 @@ bool flush_first(FILE* f) noexcept {
   return true;
 }
 
-// Waits, if the next byte is neither in the buffer nor an end or error already known. False: interrupted, or
-// its output could not be flushed; the stream shows an error, and errno says which.
-bool wait_for_input(stream_lock& mine, FILE* f) noexcept {
+// Waits until the descriptor has something to read, an end or an error. False: interrupted; the stream shows
+// an error, and errno says which.
+bool wait_for_descriptor(stream_lock& mine, FILE* f) noexcept {
   const int fd = descriptor_of(f);
-  if (buffered(f) != 0 || (f->_flags & (end_seen | in_backup | no_reads)) != 0 || fd < 0) return true;
-  if (!flush_first(f)) return false;
   call c(fd, "stdio read");
   if (!may_block(c) || ready_now(fd, direction::in)) return true;
   base::nanoseconds deadline;
@@ -50,11 +49,20 @@ bool wait_for_input(stream_lock& mine, FILE* f) noexcept {
     mine.let_threads_in();
     r = wait_ready(c, direction::in, deadline, false);
     mine.keep_threads_out();
-  } while (r == 0 && !ready_now(fd, direction::in));  // another reader was faster
+  } while (r == 0 && buffered(f) == 0 && !ready_now(fd, direction::in));  // another reader was faster
   if (r == 0 || r == -EPERM) return true;
   f->_flags |= error_seen;
   errno = static_cast<int>(-r);
   return false;
+}
+
+// Waits, if the next byte is neither in the buffer nor an end or error already known. False: as above, or
+// output could not be flushed.
+bool wait_for_input(stream_lock& mine, FILE* f) noexcept {
+  const bool behind_backup = (f->_flags & in_backup) != 0 && f->_IO_save_base != f->_IO_save_end;
+  if (buffered(f) != 0 || behind_backup || (f->_flags & (end_seen | no_reads)) != 0 || descriptor_of(f) < 0)
+    return true;
+  return flush_first(f) && wait_for_descriptor(mine, f);
 }
 
 // What of the buffer may be taken at once: up to `most` bytes, and not beyond a byte `end` (EOF: any).
@@ -69,6 +77,35 @@ std::size_t take(FILE* f, char* into, std::size_t most, int end) noexcept {
   return n;
 }
 
+// Whether libc would read `n` bytes, for which the buffer is empty, without it.
+bool bypasses_buffer(const FILE* f, std::size_t n) noexcept {
+  return f->_IO_buf_base != nullptr && (f->_flags & (putting | in_backup)) == 0 &&
+         n >= static_cast<std::size_t>(f->_IO_buf_end - f->_IO_buf_base);
+}
+
+// At least one of `n` bytes; 0: the end or an error. By libc's rules (_IO_file_xsgetn).
+std::size_t read_some(stream_lock& mine, FILE* f, char* into, std::size_t n) noexcept {
+  if (const std::size_t had = take(f, into, n, EOF); had != 0) return had;
+  if (!bypasses_buffer(f, n)) {
+    const int c = next(mine, f);
+    if (c == EOF) return 0;
+    *into = static_cast<char>(c);
+    return 1;
+  }
+  if (!wait_for_descriptor(mine, f)) return 0;
+  if (buffered(f) != 0 || !bypasses_buffer(f, n)) return read_some(mine, f, into, n);  // a thread used it
+  f->_IO_read_base = f->_IO_read_ptr = f->_IO_read_end = f->_IO_buf_base;
+  f->_IO_write_base = f->_IO_write_ptr = f->_IO_write_end = f->_IO_buf_base;
+  const auto block = static_cast<std::size_t>(f->_IO_buf_end - f->_IO_buf_base);
+  const std::size_t whole = block >= 128 ? n - n % block : n;
+  const long r = answer(sys::raw(SYS_read, f->_fileno, sys::word(into), static_cast<long>(whole)));
+  if (r <= 0)
+    f->_flags |= r == 0 ? end_seen : error_seen;
+  else if (f->_offset >= 0)
+    f->_offset += r;
+  return r > 0 ? static_cast<std::size_t>(r) : 0;
+}
+
 // Up to `most` bytes, as many as there are before the end, an error, or after the first `end`.
 std::size_t gather(stream_lock& mine, FILE* f, char* into, std::size_t most, int end) noexcept {
   std::size_t got = 0;
@@ -81,7 +118,7 @@ std::size_t gather(stream_lock& mine, FILE* f, char* into, std::size_t most, int
       n = 1;
     }
     got += n;
-    if (end != EOF && static_cast<unsigned char>(into[got - 1]) == end) break;
+    if (static_cast<unsigned char>(into[got - 1]) == end) break;
   }
   return got;
 }
@@ -120,6 +157,7 @@ char* fgets(char* into, int size, FILE* f) noexcept {
 ssize_t getdelim(char** line, size_t* room, int end, FILE* f) noexcept {
   if (line == nullptr || room == nullptr) return answer(-EINVAL);
   stream_lock mine(f);
+  if (*room == 0) *line = nullptr;  // as libc: nobody's buffer
   if (*line == nullptr) *room = 0;
   std::size_t got = 0;
   for (;;) {
@@ -140,9 +178,21 @@ ssize_t getdelim(char** line, size_t* room, int end, FILE* f) noexcept {
 }
 
 size_t fread(void* into, size_t size, size_t count, FILE* f) noexcept {
-  if (size == 0 || count == 0) return 0;
+  const std::size_t n = size * count;
+  if (n == 0) return 0;
   stream_lock mine(f);
-  const std::size_t got = gather(mine, f, static_cast<char*>(into), size * count, EOF);
+  auto* bytes = static_cast<char*>(into);
+  std::size_t got = take(f, bytes, n, EOF);
+  if (got == n) return count;
+  if (!reads_may_block(f)) {
+    if (flush_first(f)) got += sys::real.fread_unlocked(bytes + got, 1, n - got, f);
+    return got / size;
+  }
+  while (got < n) {
+    const std::size_t r = read_some(mine, f, bytes + got, n - got);
+    if (r == 0) break;
+    got += r;
+  }
   return got / size;
 }
 

@@ -94,6 +94,110 @@ COIR_ROW("stdio: sizes at the edges") {
   fclose(f);
 }
 
+COIR_ROW("stdio: getline takes no buffer that is said to have no room") {
+  both_ends e = make(kind::pipe);
+  FILE* f = reader(e);
+  write_all(e.b, "a line\n");
+  char untouched_byte = '!';
+  char* line = &untouched_byte;
+  size_t room = 0;
+  o.say("%zd", getline(&line, &room, f));
+  o.check(line != &untouched_byte && untouched_byte == '!', "a buffer of its own");
+  o.say("%s", line);
+  free(line);
+  fclose(f);
+}
+
+COIR_ROW("stdio: behind what was put back the others' bytes are waited for") {
+  for (const int mode : {_IOFBF, _IONBF}) {
+    both_ends e = make(kind::pipe);
+    FILE* f = reader(e);
+    setvbuf(f, nullptr, mode, mode == _IONBF ? 0 : 4096);
+    o.say("%c", ungetc('>', f));
+    flow writer("writer", [&](log& w) {
+      nap(10);
+      w.check(write_all(e.b, "ab"), "write");
+    });
+    o.say("%c", getc(f));
+    o.say("%c", getc(f));
+    o.say("%c", getc(f));
+    writer.join();
+    fclose(f);
+  }
+}
+
+COIR_ROW("stdio: fread takes what exceeds the buffer straight from the descriptor") {
+  const std::string text = pattern(300'000);
+  for (const kind k : {kind::pipe, kind::unix_stream, kind::tcp})
+    for (const int mode : {_IOFBF, _IONBF}) {
+      both_ends e = make(k);
+      FILE* f = reader(e);
+      setvbuf(f, nullptr, mode, mode == _IONBF ? 0 : 4096);
+      flow writer("writer", [&](log& w) {
+        w.check(write_all(e.b, text.substr(0, 70'000)), "write");
+        nap(20);
+        w.check(write_all(e.b, text.substr(70'000)), "write");
+        e.b.close();
+      });
+      const int first = getc(f);
+      o.say("%s %d: %c, back: %d", name_of(k), mode, first, ungetc('>', f) == '>');
+      std::string all(text.size() + 100, '\0');
+      o.say("%zu", fread(all.data(), 1000, 100, f));
+      o.say("eof %d, error %d", feof(f), ferror(f));
+      o.say("%zu", fread(all.data() + 100'000, 1, all.size() - 100'000, f));
+      o.say("eof %d, error %d", feof(f), ferror(f));
+      o.say("%zu", fread(all.data() + 300'000, 1, 100, f));
+      all.resize(300'000);
+      o.check(all == '>' + text.substr(1), "all arrives");
+      writer.join();
+      fclose(f);
+    }
+}
+
+COIR_ROW("stdio: fread of much leaves a small rest in the buffer, and says what went wrong") {
+  both_ends e = make(kind::pipe);
+  set_nonblocking(e.a, true);
+  FILE* f = reader(e);
+  setvbuf(f, nullptr, _IOFBF, 4096);
+  const std::string text = pattern(10'000);
+  write_all(e.b, text);
+  std::string all(20'000, '\0');
+  o.say("%zu, %d left", fread(all.data(), 1, 5000, f), bytes_waiting(fileno(f)));
+  errno = untouched;
+  o.say("%zu", fread(all.data() + 5000, 1, 15'000, f));
+  o.say("%d error %d eof %d", errno == EAGAIN, ferror(f) != 0, feof(f) != 0);
+  all.resize(10'000);
+  o.check(all == text, "all arrives");
+  clearerr(f);
+  e.b.close();
+  o.say("%zu eof %d", fread(all.data(), 1, 10'000, f), feof(f) != 0);
+  o.say("%zu eof %d", fread(all.data(), 1, 10'000, f), feof(f) != 0);
+  fclose(f);
+  FILE* w = fdopen(make(kind::pipe).b.release(), "w");
+  errno = untouched;
+  o.say("%zu %d error %d", fread(all.data(), 1, 10'000, w), errno == EBADF, ferror(w) != 0);
+  fclose(w);
+}
+
+COIR_ROW("stdio: fread of much takes no system call for each byte") {
+  both_ends e = make(kind::unix_stream);
+  const std::string text = pattern(50'000);
+  FILE* f = reader(e);
+  setvbuf(f, nullptr, _IONBF, 0);
+  write_all(e.b, text);
+  std::string all(text.size(), '\0');
+  const auto calls = [] {
+    unsigned long long read_calls = 0;
+    std::ifstream("/proc/thread-self/io").ignore(200, 's').ignore(200, ':') >> read_calls;
+    return read_calls;
+  };
+  const unsigned long long before = calls();
+  o.say("%zu", fread(all.data(), 1, all.size(), f));
+  o.check(calls() - before < 1000, "few calls");
+  o.check(all == text, "all arrives");
+  fclose(f);
+}
+
 COIR_ROW("stdio: a non-blocking descriptor says so, and the stream shows an error") {
   both_ends e = make(kind::pipe);
   set_nonblocking(e.a, true);
