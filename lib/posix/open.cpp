@@ -173,7 +173,7 @@ FILE* fopen(const char* path, const char* mode) noexcept {
 FILE* freopen(const char* path, const char* mode, FILE* f) noexcept {
   const int flags = flags_of(mode), number = ::fileno_unlocked(f);
   {
-    const stream_lock mine(f);
+    const stream_lock mine(f, wait::mode::uninterruptible);
     stream::flush(f);
   }
   char own[32];  // without a path: the stream's own file

@@ -176,7 +176,7 @@ class text {
     if (result_ >= static_cast<int>(sizeof small_)) {
       bytes_ = large_ = static_cast<char*>(::malloc(size_ + 1));
       if (large_ != nullptr)
-        print(large_, size_ + 1, flag, format, again);
+        print_again(flag, format, again);
       else
         fail();
     } else if (result_ < 0) {
@@ -197,6 +197,12 @@ class text {
   static int print(char* into, std::size_t size, int flag, const char* format, va_list rest) noexcept {
     return flag < 0 ? ::vsnprintf(into, size, format, rest)
                     : ::__vsnprintf_chk(into, size, flag, size, format, rest);
+  }
+  // What is printed may have changed meanwhile.
+  void print_again(int flag, const char* format, va_list rest) noexcept {
+    result_ = print(large_, size_ + 1, flag, format, rest);
+    size_ = std::min(size_, static_cast<std::size_t>(std::max(result_, 0)));
+    result_ = std::min(result_, static_cast<int>(size_));
   }
   // A conversion that fails leaves what came before it.
   void print_partly(int flag, const char* format, va_list rest) noexcept {
@@ -237,6 +243,7 @@ size_t fwrite(const void* from, size_t size, size_t count, FILE* f) noexcept {
   if (n == 0) return 0;
   const auto* bytes = static_cast<const char*>(from);
   const stream_lock mine(f);
+  if (!mine) return 0;
   if (put_quickly(f, bytes, n)) return count;
   if (!begin(f)) return sys::real.fwrite_unlocked(from, size, count, f);
   const ssize_t r = put(f, bytes, n);
@@ -245,23 +252,27 @@ size_t fwrite(const void* from, size_t size, size_t count, FILE* f) noexcept {
 
 int fputs(const char* s, FILE* f) noexcept {
   const stream_lock mine(f);
+  if (!mine) return EOF;
   return put_string(f, s) ? 1 : EOF;
 }
 
 int puts(const char* s) noexcept {
   FILE* f = stdout;
   const stream_lock mine(f);
+  if (!mine) return EOF;
   if (!put_string(f, s) || put_one(f, '\n') == EOF) return EOF;
   return static_cast<int>(std::min<std::size_t>(INT_MAX, ::strlen(s) + 1));
 }
 
 int putc(int value, FILE* f) noexcept {
   const stream_lock mine(f);
+  if (!mine) return EOF;
   return put_one(f, value);
 }
 
 int overflow(FILE* f, int value) noexcept {
   const stream_lock mine(f);
+  if (!mine) return EOF;
   if (value == EOF || !begin(f)) return flush(f) ? sys::real.__overflow(f, value) : EOF;
   return put_one(f, value);
 }
@@ -269,11 +280,13 @@ int overflow(FILE* f, int value) noexcept {
 int fflush(FILE* f) noexcept {
   if (f == nullptr) return sys::real.fflush(nullptr);
   const stream_lock mine(f);
+  if (!mine) return EOF;
   return flush(f) ? sys::real.fflush_unlocked(f) : EOF;
 }
 
 int vfprintf(FILE* f, int flag, const char* format, va_list rest) noexcept {
   const stream_lock mine(f);
+  if (!mine) return -1;
   if (format == nullptr || !begin(f)) return libc_vfprintf(f, flag, format, rest);
   const text t(flag, format, rest);
   if (t.size() != 0 && put(f, t.bytes(), t.size()) != static_cast<ssize_t>(t.size())) return -1;
@@ -336,7 +349,7 @@ template <class End>
 int flush_and_end(FILE* f, End end) noexcept {
   int error = 0;
   {
-    const stream_lock mine(f);
+    const stream_lock mine(f, wait::mode::uninterruptible);
     if (!flush(f)) {
       error = errno;
       set_empty(f);
@@ -352,6 +365,7 @@ int flush_and_end(FILE* f, End end) noexcept {
 
 bool about_to_end(FILE* f) noexcept {
   if (const int fd = ::fileno_unlocked(f); fd >= 0) forget(fd);
+  stream_lock::end_mine(f);
   return commands.take(f);
 }
 

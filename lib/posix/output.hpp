@@ -17,7 +17,8 @@ int vfprintf(FILE* f, int flag, const char* format, va_list rest) noexcept;
 int vdprintf(int fd, int flag, const char* format, va_list rest) noexcept;
 // Writes out what is pending, and wakes who waits for the descriptor, then closes it.
 int fclose(FILE* f) noexcept;
-// (any) Before libc's fclose or pclose: wakes who waits for the descriptor. Whether the stream is popen's.
+// (any) Before libc's fclose or pclose: wakes who waits for the descriptor, and ends the caller's flockfile.
+// Whether the stream is popen's.
 bool about_to_end(FILE* f) noexcept;
 // (any) libc's own, noted for fclose.
 FILE* popen(const char* command, const char* mode) noexcept;

@@ -21,7 +21,7 @@ struct source {
 ssize_t read_one(void* cookie, char* into, size_t) {
   const source& from = *static_cast<source*>(cookie);
   const int c = next(from.lock, from.file);
-  if (c == EOF) return (from.file->_flags & error_seen) != 0 ? -1 : 0;
+  if (c == EOF) return !from.lock || (from.file->_flags & error_seen) != 0 ? -1 : 0;
   *into = static_cast<char>(c);
   return 1;
 }
@@ -30,6 +30,7 @@ ssize_t read_one(void* cookie, char* into, size_t) {
 
 int vfscanf(FILE* f, scanner scan, const char* format, va_list rest) noexcept {
   stream_lock mine(f);
+  if (!mine) return EOF;
   if (format == nullptr || !reads_may_block(f)) return scan(f, format, rest);
   source from = {mine, f};
   FILE* bytewise = ::fopencookie(&from, "r", {read_one, nullptr, nullptr, nullptr});
@@ -39,7 +40,7 @@ int vfscanf(FILE* f, scanner scan, const char* format, va_list rest) noexcept {
   ::__fsetlocking(bytewise, FSETLOCKING_BYCALLER);  // nobody who flushes all streams is to wait for it
   const int result = scan(bytewise, format, rest);
   const int error = errno;
-  if (bytewise->_IO_read_ptr != bytewise->_IO_read_end)
+  if (mine && bytewise->_IO_read_ptr != bytewise->_IO_read_end)
     ::ungetc(static_cast<unsigned char>(*bytewise->_IO_read_ptr), f);
   sys::real.fclose(bytewise);
   errno = error;

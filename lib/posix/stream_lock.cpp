@@ -3,15 +3,31 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include <algorithm>
+#include <atomic>
 #include <new>
 
+#include "posix/signals.hpp"
 #include "sys/real.hpp"
+#include "wait/interrupt.hpp"
 
 namespace coir::posix {
 
 namespace {
+
 const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, stream_lock::forget_in_child) == 0;
-}
+
+// How many locks flockfile has made: while there are none funlockfile need not look for one.
+std::atomic<unsigned> of_flockfile{0};
+
+// glibc's _IO_lock_t.
+struct libc_lock {
+  int word;
+  int count;
+  void* owner;
+};
+
+}  // namespace
 
 stream_lock::bucket stream_lock::table[512];
 
@@ -49,8 +65,8 @@ stream_lock* stream_lock::mine(const FILE* f, bool& of_another) noexcept {
   return of_another ? nullptr : l;
 }
 
-stream_lock::stream_lock(FILE* f) noexcept
-    : file_(f->_lock != nullptr ? f : nullptr), who_(sched::scheduler::existing()->current()) {
+stream_lock::stream_lock(FILE* f, wait::mode m) noexcept
+    : file_(f->_lock != nullptr ? f : nullptr), who_(sched::scheduler::existing()->current()), mode_(m) {
   if (file_ == nullptr) return;
   bucket& b = bucket_of(f);
   b.lock.lock();
@@ -58,20 +74,38 @@ stream_lock::stream_lock(FILE* f) noexcept
   if (__builtin_expect(before == nullptr || before->who_ == who_, 1)) {
     b.add(this);
     b.lock.unlock();
-  } else {
-    wait::waiter w;
-    parked_ = &w;
-    before->waiting_.push_back(this);
-    b.lock.unlock();
-    wait::park(w, "stdio", wait::mode::uninterruptible);
+  } else if (!wait_for_turn(b, *before)) {
+    return;
   }
+  listed_ = true;
   keep_threads_out();
 }
 
 stream_lock::~stream_lock() {
-  if (file_ == nullptr) return;
   let_threads_in();
-  leave();
+  if (listed_) leave();
+}
+
+// With the bucket locked; unlocks it.
+bool stream_lock::wait_for_turn(bucket& b, stream_lock& before) noexcept {
+  wait::waiter w;
+  parked_ = &w;
+  const bool waits = !interrupted();
+  if (waits) before.waiting_.push_back(this);
+  b.lock.unlock();
+  if (waits && wait::park(w, "stdio", mode_) == wait::outcome::notified) return true;
+  b.lock.lock();
+  if (linked()) unlink();
+  b.lock.unlock();
+  interrupted();
+  return false;
+}
+
+// Sets errno if so.
+bool stream_lock::interrupted() noexcept {
+  const int error = mode_ == wait::mode::interruptible ? wait::interrupt_errno(*who_) : 0;
+  if (error != 0) errno = error;
+  return error != 0;
 }
 
 void stream_lock::leave() noexcept {
@@ -80,24 +114,43 @@ void stream_lock::leave() noexcept {
   b.remove(this);
   stream_lock* outer = b.find(file_);
   stream_lock* heir = outer == nullptr ? waiting_.pop_front() : nullptr;
+  while (heir != nullptr && !heir->parked_->claim(wait::outcome::notified))
+    heir = waiting_.pop_front();  // I3
   if (heir != nullptr) b.add(heir);
   if (stream_lock* now = outer != nullptr ? outer : heir; now != nullptr) now->waiting_.append(waiting_);
   b.lock.unlock();
-  if (heir != nullptr && heir->parked_->claim(wait::outcome::notified)) heir->parked_->wake();
+  if (heir != nullptr) heir->parked_->wake();
 }
 
 void stream_lock::let_threads_in() noexcept {
-  if (file_ != nullptr) sys::real.funlockfile(file_);
+  if (held_) sys::real.funlockfile(file_);
+  held_ = false;
 }
 
 // A plain thread gives the stream up unheard.
-void stream_lock::keep_threads_out() noexcept {
-  while (file_ != nullptr && __builtin_expect(sys::real.ftrylockfile(file_) != 0, 0)) {
+bool stream_lock::keep_threads_out() noexcept {
+  if (file_ == nullptr) return true;
+  while (__builtin_expect(sys::real.ftrylockfile(file_) != 0, 0)) {
+    if (interrupted()) return false;
     wait::waiter w;
-    wait::park_until(w, "stdio", who_->home->now() + 1'000'000, wait::mode::uninterruptible);
+    wait::park_until(w, "stdio", who_->home->now() + 1'000'000, mode_);
   }
+  return held_ = true;
 }
 
+void stream_lock::end(stream_lock* l) noexcept {
+  of_flockfile.fetch_sub(1, std::memory_order_relaxed);
+  delete l;
+}
+
+void stream_lock::end_mine(FILE* f) noexcept {
+  if (of_flockfile.load(std::memory_order_relaxed) == 0) return;
+  bool of_another = false;
+  for (stream_lock* l; (l = mine(f, of_another)) != nullptr && l->depth_ != 0; end(l))
+    for (; l->depth_ > 1; --l->depth_) sys::real.funlockfile(f);
+}
+
+// libc has freed the locks of other threads, but not this thread's.
 void stream_lock::forget_in_child() noexcept {
   sched::scheduler* s = sched::scheduler::existing();
   const sched::fiber* self = s != nullptr ? s->current() : nullptr;
@@ -106,7 +159,13 @@ void stream_lock::forget_in_child() noexcept {
     for (stream_lock* l = b.first; l != nullptr; l = l->next_) {
       while (l->waiting_.pop_front() != nullptr) {
       }
-      if (l->who_ != self) b.remove(l);
+      if (l->who_ == self) continue;
+      b.remove(l);
+      if (l->depth_ != 0) of_flockfile.fetch_sub(1, std::memory_order_relaxed);
+      const auto* held = static_cast<const libc_lock*>(l->file_->_lock);
+      for (unsigned n = l->held_ ? std::max(l->depth_, 1U) : 0;
+           n != 0 && reinterpret_cast<pthread_t>(held->owner) == ::pthread_self(); --n)
+        sys::real.funlockfile(l->file_);
     }
   }
 }
@@ -118,9 +177,10 @@ void flockfile(FILE* f) noexcept {
     ++l->depth_;
     return sys::real.flockfile(f);
   }
-  l = new (std::nothrow) stream_lock(f);
+  l = new (std::nothrow) stream_lock(f, wait::mode::uninterruptible);
   if (l == nullptr) return sys::real.flockfile(f);
   l->depth_ = 1;
+  of_flockfile.fetch_add(1, std::memory_order_relaxed);
 }
 
 int ftrylockfile(FILE* f) noexcept {
@@ -134,12 +194,13 @@ int ftrylockfile(FILE* f) noexcept {
 }
 
 void funlockfile(FILE* f) noexcept {
+  if (of_flockfile.load(std::memory_order_relaxed) == 0 || in_handler()) return sys::real.funlockfile(f);
   bool of_another = false;
   stream_lock* l = stream_lock::mine(f, of_another);
   if (l == nullptr || l->depth_ == 0 || --l->depth_ != 0)
     sys::real.funlockfile(f);
   else
-    delete l;
+    stream_lock::end(l);
 }
 
 }  // namespace coir::posix

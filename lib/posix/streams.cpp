@@ -29,13 +29,13 @@ bool flush_first(FILE* f) noexcept {
   if (((f->_flags & (line_buffered | unbuffered)) != 0 || f->_IO_buf_base == nullptr) && f != stdout &&
       (stdout->_flags & (prompting | no_writes)) == prompting && pending(stdout) != 0) {
     const stream_lock out(stdout);
-    flush(stdout);
+    if (out) flush(stdout);
   }
   return true;
 }
 
 // Waits until the descriptor has something to read, an end or an error. False: interrupted; the stream shows
-// an error, and errno says which.
+// an error, unless others use it, and errno says which.
 bool wait_for_descriptor(stream_lock& mine, FILE* f) noexcept {
   const int fd = descriptor_of(f);
   call c(fd, "stdio read");
@@ -48,7 +48,7 @@ bool wait_for_descriptor(stream_lock& mine, FILE* f) noexcept {
   do {
     mine.let_threads_in();
     r = wait_ready(c, direction::in, deadline, false);
-    mine.keep_threads_out();
+    if (!mine.keep_threads_out()) return false;
   } while (r == 0 && buffered(f) == 0 && !ready_now(fd, direction::in));  // another reader was faster
   if (r == 0 || r == -EPERM) return true;
   f->_flags |= error_seen;
@@ -133,7 +133,7 @@ int stream::next(stream_lock& mine, FILE* f) noexcept {
 
 int getc(FILE* f) noexcept {
   stream_lock mine(f);
-  return next(mine, f);
+  return mine ? next(mine, f) : EOF;
 }
 
 char* fgets(char* into, int size, FILE* f) noexcept {
@@ -143,10 +143,12 @@ char* fgets(char* into, int size, FILE* f) noexcept {
     return into;
   }
   stream_lock mine(f);
+  if (!mine) return nullptr;
   // As libc: an earlier error does not count, and one of a non-blocking descriptor leaves what was read.
   const int earlier = f->_flags & error_seen;
   f->_flags &= ~error_seen;
   const std::size_t got = gather(mine, f, into, static_cast<std::size_t>(size - 1), '\n');
+  if (!mine) return nullptr;
   const bool failed = got == 0 || ((f->_flags & error_seen) != 0 && errno != EAGAIN);
   f->_flags |= earlier;
   if (failed) return nullptr;
@@ -157,6 +159,7 @@ char* fgets(char* into, int size, FILE* f) noexcept {
 ssize_t getdelim(char** line, size_t* room, int end, FILE* f) noexcept {
   if (line == nullptr || room == nullptr) return answer(-EINVAL);
   stream_lock mine(f);
+  if (!mine) return -1;
   if (*room == 0) *line = nullptr;  // as libc: nobody's buffer
   if (*line == nullptr) *room = 0;
   std::size_t got = 0;
@@ -181,6 +184,7 @@ size_t fread(void* into, size_t size, size_t count, FILE* f) noexcept {
   const std::size_t n = size * count;
   if (n == 0) return 0;
   stream_lock mine(f);
+  if (!mine) return 0;
   auto* bytes = static_cast<char*>(into);
   std::size_t got = take(f, bytes, n, EOF);
   if (got == n) return count;

@@ -2,7 +2,10 @@
 #include <coir/coir.hpp>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <thread>
 
 #include "../row.hpp"
 #include "../things.hpp"
@@ -22,6 +25,61 @@ COIR_ROW_WITH(fibers_only, "cancel: every call that reads a stream") {
   clearerr(f);
   write_all(e.b, "word ");
   o.check(fscanf(f, "%7s", text) == 1 && strcmp(text, "word") == 0, "usable afterwards");
+  fclose(f);
+}
+
+COIR_ROW_WITH(fibers_only, "cancel: every call on a stream that another uses") {
+  for (const bool by_thread : {true, false}) {
+    both_ends e = make(kind::unix_stream);
+    FILE* f = fdopen(e.a.release(), "r+");
+    const auto read_one = [&] { o.check(getc(f) == 'x', "the other's getc"); };
+    std::thread thread;
+    coir::fiber<void> fiber;
+    if (by_thread)
+      thread = std::thread(read_one);
+    else
+      fiber = coir::spawn(read_one);
+    while (ftrylockfile(f) == 0) {  // until it is used
+      funlockfile(f);
+      nap(1);
+    }
+    char text[8];
+    char* line = nullptr;
+    size_t room = 0;
+    interrupted(o, "getc", [&] { return getc(f); });
+    interrupted(o, "fgets", [&] { return fgets(text, sizeof text, f) != nullptr ? 0 : -1; });
+    interrupted(o, "getline", [&] { return getline(&line, &room, f); });
+    interrupted(o, "fread", [&] { return fread(text, 1, 1, f) == 1 ? 0 : -1; });
+    interrupted(o, "fscanf", [&] { return fscanf(f, "%7s", text); });
+    interrupted(o, "fwrite", [&] { return fwrite(text, 1, 1, f) == 1 ? 0 : -1; });
+    interrupted(o, "fputs", [&] { return fputs("x", f); });
+    interrupted(o, "putc", [&] { return putc('x', f); });
+    interrupted(o, "fprintf", [&] { return fprintf(f, "%d", 7); });
+    interrupted(o, "fflush", [&] { return fflush(f); });
+    write_all(e.b, "xy");
+    if (by_thread) coir::spawn([&] { thread.join(); }).join();
+    if (!by_thread) fiber.join();
+    o.check(!ferror(f) && getc(f) == 'y', "usable afterwards");
+    free(line);
+    fclose(f);
+  }
+}
+
+COIR_ROW_WITH(fibers_only, "cancel: who is next in line for a stream gets it when the one before gives up") {
+  both_ends e = make(kind::pipe);
+  FILE* f = fdopen(e.a.release(), "r");
+  flockfile(f);
+  char got = 0;
+  auto doomed = coir::spawn([&] { o.check(getc(f) == EOF && errno == ECANCELED, "cancelled in line"); });
+  settle();
+  auto second = coir::spawn([&] { got = static_cast<char>(getc(f)); });
+  settle();
+  write_all(e.b, "z");
+  doomed.cancel();
+  funlockfile(f);
+  doomed.join();
+  second.join();
+  o.check(got == 'z', "the second's getc");
   fclose(f);
 }
 

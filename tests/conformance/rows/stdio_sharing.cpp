@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <iostream>
+#include <thread>
 
 #include "../row.hpp"
 #include "../things.hpp"
@@ -111,6 +112,51 @@ COIR_ROW("stdio output: of those who wait in flockfile one has the stream at a t
   bool in_pairs = words.size() == 6;
   for (std::size_t i = 0; in_pairs && i < 6; i += 2) in_pairs = words[i] == words[i + 1];
   o.check(in_pairs, words.c_str());
+}
+
+COIR_ROW("stdio output: a stream that is closed while locked leaves the next one free") {
+  for (int (*const close_it)(FILE*) : {fclose, pclose}) {
+    FILE* f = close_it == pclose ? popen("cat", "w") : writer(*std::make_unique<both_ends>(make(kind::pipe)));
+    flockfile(f);
+    flockfile(f);
+    o.say("%d", close_it(f));
+    // Some of these have the place of the old one.
+    std::vector<FILE*> others;
+    for (int i = 0; i < 4; ++i) others.push_back(i % 2 == 0 ? popen(":", "w") : tmpfile());
+    std::atomic<int> printed{0};
+    flow other("other", [&](log&) {
+      for (FILE* next : others) printed += fputs("", next) >= 0;
+    });
+    settle();
+    o.check(printed == 4, "the others are free");
+    for (int i = 0; i < 4; ++i) (i % 2 == 0 ? pclose : fclose)(others[static_cast<std::size_t>(i)]);
+  }
+}
+
+COIR_ROW("stdio output: in the child of a fork the streams are free for its threads too") {
+  both_ends e = make(kind::pipe), release = make(kind::pipe);
+  FILE* f = writer(e);
+  flow holder("holder", [&](log&) {
+    flockfile(f);
+    flockfile(f);
+    char c;
+    COIR_MUST(read(release.a, &c, 1));
+    funlockfile(f);
+    funlockfile(f);
+  });
+  settle();
+  const pid_t child = COIR_MUST(fork());
+  if (child == 0) {
+    alarm(5);
+    std::thread([&] { fputs("child", f); }).join();
+    _exit(fclose(f));
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  o.say("%d %s", status, arrived(e).c_str());
+  write_all(release.b, "1");
+  holder.join();
+  fclose(f);
 }
 
 COIR_ROW("stdio output: in the child of a fork nobody else has the stream") {
