@@ -1,8 +1,8 @@
 // Calls that cannot be made without blocking a thread, made on a helper thread while the fiber is parked.
 //
 // Helpers are started as needed, at most 64 and one for each endless call, and retire after ten idle seconds.
-// The wait is not interrupted: nobody can stop a thread inside the kernel, and the call's arguments live on the
-// fiber's stack. Calls that may be given up: `attend` of elsewhere.hpp.
+// The wait is not interrupted: nobody can stop a thread inside the kernel, and the call's arguments live on
+// the fiber's stack. Calls that may be given up: `attend` of elsewhere.hpp.
 #pragma once
 
 #include "posix/descriptor.hpp"
