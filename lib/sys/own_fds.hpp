@@ -4,8 +4,8 @@
 
 namespace coir::sys {
 
-// Takes over `fd`, a close-on-exec one that a raw system call made: moves it up, if there is room, and notes it.
-// Returns its number, or `fd` if that is an error.
+// Takes over `fd`, a close-on-exec one that a raw system call made: moves it up, if there is room, and notes
+// it. Returns its number, or `fd` if that is an error.
 int adopt_fd(long fd) noexcept;
 // It is about to be closed; or that, and it is closed.
 void disown_fd(int fd) noexcept;
