@@ -1,6 +1,8 @@
 // One thread's scheduler: its fibers, run queue, timers, reactor and mailbox. No hub: the parking fiber picks
 // the next one and switches to it; if there is none it sleeps in the reactor on its own stack (D3).
 //
+// Longer than other files: one class, of which all that is hot has to be inline.
+//
 // Called by lib/wait and lib/task; calls lib/reactor and lib/context. Nothing here is locked: all of it
 // belongs to one thread, and other threads come through the mailbox.
 //
