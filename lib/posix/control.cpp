@@ -10,7 +10,7 @@
 #include "base/check.hpp"
 #include "coir/patch.hpp"
 #include "posix/audit.hpp"
-#include "posix/descriptor.hpp"
+#include "posix/offload.hpp"
 #include "posix/signals.hpp"
 #include "sys/categories.hpp"
 #include "sys/settings.hpp"
@@ -39,7 +39,7 @@ Result run_patched(void* p) {
 
 template <class Result>
 void wrap(thread_start<Result>& start) noexcept {
-  if (__builtin_expect(!always, 1)) return;
+  if (__builtin_expect(!always, 1) || starts_helper) return;
   auto* inner = new (std::nothrow) thread_start<Result>(start);
   if (inner != nullptr) start = {run_patched<Result>, inner};
 }

@@ -59,6 +59,12 @@ struct helper_pool {
 
 helper_pool pool;
 
+}  // namespace
+
+constinit thread_local bool starts_helper = false;
+
+namespace {
+
 void finish(offloaded* job) noexcept {
   wait::waiter* who = job->who;
   job->result = job->run(job);
@@ -104,24 +110,27 @@ void reset() noexcept {
 
 const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, reset) == 0;
 
+// By pthread_create as everybody calls it, so that sanitizers know of the thread.
 bool start_helper() noexcept {
   sigset_t all, before;
   sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the program's own threads
+  sys::real.pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the program's own threads
+  starts_helper = true;
   pthread_attr_t attributes;
   ::pthread_attr_init(&attributes);
   ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   ::pthread_attr_setstacksize(&attributes, 1024 * 1024);
   pthread_t thread;
-  bool started = sys::real.pthread_create(&thread, &attributes, help, nullptr) == 0;
+  bool started = ::pthread_create(&thread, &attributes, help, nullptr) == 0;
   if (!started) {  // a program whose thread-local variables do not fit
     ::pthread_attr_destroy(&attributes);
     ::pthread_attr_init(&attributes);
     ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    started = sys::real.pthread_create(&thread, &attributes, help, nullptr) == 0;
+    started = ::pthread_create(&thread, &attributes, help, nullptr) == 0;
   }
   ::pthread_attr_destroy(&attributes);
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  starts_helper = false;
+  sys::real.pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return started;
 }
 

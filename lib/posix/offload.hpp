@@ -9,6 +9,9 @@
 
 namespace coir::posix {
 
+// While this thread starts a helper: nothing of the helper's is patched.
+extern constinit thread_local bool starts_helper __attribute__((tls_model("initial-exec")));
+
 struct offloaded {
   long (*run)(offloaded* self) noexcept = nullptr;
   offloaded* next = nullptr;

@@ -92,6 +92,7 @@ std::size_t room(const FILE* f) noexcept {
 }
 
 void append(FILE* f, const char* from, std::size_t n) noexcept {
+  if (n == 0) return;  // there may be no buffer yet
   ::memcpy(f->_IO_write_ptr, from, n);
   f->_IO_write_ptr += n;
 }

@@ -98,7 +98,7 @@ enum row_flags : unsigned {
   no_ticker = 2,     // the thread must be asleep while the row waits: signals
   fibers_only = 4,   // about what threads do not have
   bad_reads = 8,     // passes pointers that a sanitizer would follow itself
-  libc_checks = 16,  // about checks that a sanitizer's functions of these names do not make
+  libc_checks = 16,  // about what a sanitizer's functions of these names do not do
 };
 
 struct row {
