@@ -5,7 +5,8 @@ from .contenders import COIR, LABELS
 from .stats import median, ratio, spread
 
 TRIED = ("What was tried for them, with figures: [many cold fibers](adr/0003-many-cold-fibers.md), "
-         "[the echo server](adr/0004-echo.md).")
+         "[the echo server](adr/0004-echo.md), "
+         "[a read that finds its byte](adr/0005-read-that-need-not-wait.md).")
 BUSY_LOAD = 0.5  # what the minute before an honest run may have had
 
 
