@@ -17,7 +17,7 @@ print("stdin", sys.stdin.readline().strip(), "|", subprocess.run(["cat"], captur
 print(child("import sys; print(sys.stdin.read()[::-1]); sys.exit(5)", input="forward"))
 print("big", len(subprocess.run(["cat"], input=b"x" * 3_000_000, capture_output=True, check=True).stdout))
 print("shell", subprocess.getstatusoutput("echo out; echo err >&2; exit 3"), os.system("exit 4"))
-with os.popen("tr a-z A-Z | rev", "w") as pipe:
+with os.popen("tr a-z A-Z | sed s,A,B,", "w") as pipe:
     pipe.write("shouted\n")
 
 begin = time.monotonic()
