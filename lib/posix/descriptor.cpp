@@ -149,14 +149,9 @@ long nap(call& c, base::nanoseconds deadline) noexcept {
   if (now >= deadline) return -EAGAIN;
   wait::waiter w(c.s);
   w.ended_by = c.ends_by_signal ? wait::ending_handlers::all : wait::ending_handlers::without_restart;
-  switch (wait::park_until(w, c.name, std::min(deadline, now + 1'000'000))) {
-    case wait::outcome::signalled:
-      return -EINTR;
-    case wait::outcome::interrupted:
-      return -wait::interrupt_errno(*c.s.current());
-    default:
-      return still_open(c) ? 0 : -EBADF;
-  }
+  const wait::outcome o = wait::park_until(w, c.name, std::min(deadline, now + 1'000'000));
+  if (const int error = wait::error_of(o, *c.s.current())) return -error;
+  return still_open(c) ? 0 : -EBADF;
 }
 
 bool still_open(const call& c) noexcept {

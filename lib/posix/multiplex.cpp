@@ -126,16 +126,8 @@ long wait_any(scheduler& s, const pollfd* fds, std::size_t count, const char* na
   if (watches.empty()) s.external_wait(-1);
   watches.stop(s, name);
   if (watches.closed(gone)) return -EBADF;
-  switch (o) {
-    case wait::outcome::timed_out:
-      return until == deadline ? 0 : 1;
-    case wait::outcome::signalled:
-      return -EINTR;
-    case wait::outcome::interrupted:
-      return -wait::interrupt_errno(*s.current());
-    default:
-      break;
-  }
+  if (o == wait::outcome::timed_out) return until == deadline ? 0 : 1;
+  if (const int error = wait::error_of(o, *s.current())) return -error;
   if (watches.failed()) {
     wait::waiter brief(s);
     wait::park_until(brief, name, std::min(deadline, base::add_saturated(s.now(), look_again)));

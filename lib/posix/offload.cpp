@@ -225,7 +225,7 @@ int attend(const char* name, abandonable* job, bool endless, wait::ending_handle
   const bool done = a->done;
   if (!done) a->waiting = nullptr;
   a->lock.unlock();
-  if (!done) return o == wait::outcome::signalled ? EINTR : wait::interrupt_errno(*s.current());
+  if (!done) return wait::error_of(o, *s.current());
   delete a;
   return 0;
 }

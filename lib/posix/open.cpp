@@ -49,15 +49,9 @@ long wait_at(const char* gate, recheck& again) noexcept {
   if (const int error = wait::interrupt_errno(*s.current())) return -error;
   wait::lot_waiter w(s);
   w.ended_by = wait::ending_handlers::without_restart;
-  switch (wait::lot::park(gate, w, "open", again.next(s, base::never), wait::mode::interruptible,
-                          [] { return true; })) {
-    case wait::outcome::interrupted:
-      return -wait::interrupt_errno(*s.current());
-    case wait::outcome::signalled:
-      return -EINTR;
-    default:
-      return 0;
-  }
+  const wait::outcome o = wait::lot::park(gate, w, "open", again.next(s, base::never),
+                                          wait::mode::interruptible, [] { return true; });
+  return -wait::error_of(o, *s.current());
 }
 
 // Since the reader `fd` was opened. One that is there and has written nothing shows by tee(2): EAGAIN, where

@@ -55,14 +55,7 @@ class recheck {
     if (const int error = wait::interrupt_errno(*s.current())) return -error;
     wait::waiter w(s);
     w.ended_by = wait::ending_handlers::without_restart;
-    switch (wait::park_until(w, name, next(s, base::never))) {
-      case wait::outcome::interrupted:
-        return -wait::interrupt_errno(*s.current());
-      case wait::outcome::signalled:
-        return -EINTR;
-      default:
-        return 0;
-    }
+    return -wait::error_of(wait::park_until(w, name, next(s, base::never)), *s.current());
   }
 
  private:

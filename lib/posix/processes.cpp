@@ -116,9 +116,7 @@ long wait_for_children(long type, long id, int options, recheck& again, const ch
   looks_lock.lock();
   if (w.queued) wait::dequeue_locked(l->waiting, w);
   looks_lock.unlock();
-  return o == wait::outcome::signalled     ? -EINTR
-         : o == wait::outcome::interrupted ? -wait::interrupt_errno(*s.current())
-                                           : 0;
+  return -wait::error_of(o, *s.current());
 }
 
 long wait4_answer(pid_t pid, int* status, int options, rusage* usage, const char* name) noexcept {

@@ -106,8 +106,13 @@ int sigaction(int number, const struct sigaction* now, struct sigaction* before)
   struct sigaction wrapped, old;
   if (now != nullptr && is_handler(*now) && installs.load(std::memory_order_relaxed)) {
     wrapped = *now;
-    e.flags.store(now->sa_flags, std::memory_order_relaxed);
-    e.run.store(now->sa_sigaction, std::memory_order_release);
+    if (now->sa_sigaction == run_handler) {  // a call that is not patched told of it: what it runs stays
+      const int wants_info = old_flags & SA_SIGINFO;
+      e.flags.store((now->sa_flags & ~SA_SIGINFO) | wants_info, std::memory_order_relaxed);
+    } else {
+      e.flags.store(now->sa_flags, std::memory_order_relaxed);
+      e.run.store(now->sa_sigaction, std::memory_order_release);
+    }
     wrapped.sa_sigaction = run_handler;
     wrapped.sa_flags |= SA_SIGINFO;
     *reinterpret_cast<std::uint64_t*>(&wrapped.sa_mask) &= ~sched::never_blocked;
@@ -202,8 +207,7 @@ int sigsuspend(const sigset_t* mask) noexcept {
   s.external_wait(1);
   const wait::outcome o = wait::park(w, "sigsuspend");
   s.external_wait(-1);
-  const int error = o == wait::outcome::interrupted ? wait::interrupt_errno(*s.current()) : EINTR;
-  return static_cast<int>(answer(-error));
+  return static_cast<int>(answer(-wait::error_of(o, *s.current())));
 }
 
 bool lets_signal_through(const sigset_t* mask) noexcept {

@@ -22,14 +22,7 @@ int sleep_until(scheduler& s, base::nanoseconds deadline, const char* name) noex
   if (const int error = wait::interrupt_errno(*s.current())) return error;
   wait::waiter w(s);
   w.ended_by = wait::ending_handlers::all;
-  switch (wait::park_until(w, name, deadline)) {
-    case wait::outcome::signalled:
-      return EINTR;
-    case wait::outcome::interrupted:
-      return wait::interrupt_errno(*s.current());
-    default:
-      return 0;
-  }
+  return wait::error_of(wait::park_until(w, name, deadline), *s.current());
 }
 
 // The same for a duration; what is left of it goes to `*left` if that is not null.

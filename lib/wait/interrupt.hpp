@@ -7,6 +7,8 @@
 // exception is thrown once.
 #pragma once
 
+#include <errno.h>
+
 #include <cstdint>
 
 #include "coir/timeout.hpp"
@@ -42,6 +44,12 @@ inline void end_wait(sched::scheduler& s, outcome o) {
 
 // The C way: ECANCELED or ETIMEDOUT, or 0 if nothing is pending.
 int interrupt_errno(const sched::fiber& f) noexcept;
+// The same for how a wait of `f` ended, after which there is nothing more to ask: also EINTR, if a handler
+// ended it; 0 if neither did.
+inline int error_of(outcome o, const sched::fiber& f) noexcept {
+  if (__builtin_expect(o == outcome::signalled, 0)) return EINTR;
+  return o == outcome::interrupted ? interrupt_errno(f) : 0;
+}
 
 // Sets an interrupt on a fiber of this thread, and ends its wait if it may be ended.
 void deliver(sched::fiber& f, interrupt what) noexcept;

@@ -31,14 +31,7 @@ long perform(sched::scheduler& s, waiting_operation& op, const io_wait& how) noe
     if (!op.done) park(last, how.reason, mode::uninterruptible);
   }
   if (op.result >= 0 || op.result == -EBADF) return op.result;
-  switch (o) {
-    case outcome::timed_out:
-      return -EAGAIN;
-    case outcome::signalled:
-      return -EINTR;
-    default:
-      return -interrupt_errno(*s.current());
-  }
+  return o == outcome::timed_out ? -EAGAIN : -error_of(o, *s.current());
 }
 
 }  // namespace coir::wait

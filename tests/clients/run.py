@@ -6,7 +6,6 @@ Exit status 77 (skipped): the kernel refuses io_uring.
 """
 
 import contextlib
-import ctypes
 import os
 import pathlib
 import random
@@ -17,16 +16,12 @@ import tempfile
 
 import servers
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import reactor as reactors  # pylint: disable=wrong-import-position
+
 LIMIT = 60 * float(os.environ.get("CLIENTS_SLACK", "1"))  # seconds
 SOAK = float(os.environ.get("SOAK_SECONDS", "600"))
 FIGURES = re.compile(r".+: (epoll|uring), .+")
-
-
-def kernel_has_uring():
-    """io_uring_setup (425 on every architecture) faults on a null argument if it may be used at all."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall(425, 1, None)
-    return ctypes.get_errno() == 14  # EFAULT
 
 
 def postgres(_, stack):
@@ -89,9 +84,7 @@ def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     reactor = os.environ.get("COIR_REACTOR")
-    if reactor == "uring" and not kernel_has_uring():
-        print("skipped: io_uring is not available here")
-        sys.exit(servers.SKIPPED)
+    reactors.skip_without()
     done = run(sys.argv[1], os.path.abspath(sys.argv[2]))
     print(done.stdout, done.stderr, sep="", end="")
     if done.returncode != 0 or done.stderr:

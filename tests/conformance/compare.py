@@ -6,22 +6,16 @@ on which reactor the fibers wait. Exit status 77 (skipped): the kernel refuses i
 
 import argparse
 import collections
-import ctypes
 import difflib
 import os
+import pathlib
 import subprocess
 import sys
 
 import differences
 
-SKIPPED = 77
-
-
-def kernel_has_uring():
-    """io_uring_setup (425 on every architecture) faults on a null argument if it may be used at all."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall(425, 1, None)
-    return ctypes.get_errno() == 14  # EFAULT
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import reactor  # pylint: disable=wrong-import-position
 
 
 class Row:
@@ -96,9 +90,7 @@ def main():
     parser.add_argument("--jobs", default="4")
     parser.add_argument("names", nargs="*")
     options = parser.parse_intermixed_args()
-    if os.environ.get("COIR_REACTOR") == "uring" and not kernel_has_uring():
-        print("skipped: io_uring is not available here")
-        sys.exit(SKIPPED)
+    reactor.skip_without()
 
     plain = {name: value for name, value in os.environ.items() if not name.startswith("COIR_")}
     def on_threads(*arguments):

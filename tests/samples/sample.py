@@ -5,28 +5,22 @@ SAMPLE_SLACK multiplies every upper limit on time (sanitizer builds).
 """
 
 import contextlib
-import ctypes
 import os
+import pathlib
 import re
 import subprocess
 import sys
 import time
 
-SKIPPED = 77
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import reactor  # pylint: disable=wrong-import-position
+from reactor import SKIPPED  # pylint: disable=wrong-import-position,unused-import
+
 SLACK = float(os.environ.get("SAMPLE_SLACK", "1"))
 PROGRAM = os.path.abspath(sys.argv[1]) if len(sys.argv) == 2 else sys.exit(f"usage: {sys.argv[0]} PROGRAM")
 
 
-def kernel_has_uring():
-    """io_uring_setup (425 on every architecture) faults on a null argument if it may be used at all."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall(425, 1, None)
-    return ctypes.get_errno() == 14  # EFAULT
-
-
-if os.environ.get("COIR_REACTOR") == "uring" and not kernel_has_uring():
-    print("skipped: io_uring is not available here")
-    sys.exit(SKIPPED)
+reactor.skip_without()
 
 
 class Result:

@@ -5,7 +5,6 @@ Exit status 77: skipped.
 """
 
 import collections
-import ctypes
 import difflib
 import os
 import pathlib
@@ -13,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from servers import SKIPPED  # pylint: disable=wrong-import-position
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
+import reactor  # pylint: disable=wrong-import-position
 
 LIMIT = 60  # seconds for one run
 COIR_RUN = os.path.abspath(sys.argv[1]) if len(sys.argv) == 2 else sys.exit(f"usage: {sys.argv[0]} COIR_RUN")
@@ -25,16 +24,7 @@ PATCHED = BARE | {name: value for name, value in os.environ.items() if name.star
 NO_SUCH_HOST = "x" * 64 + ".invalid"
 
 
-def kernel_has_uring():
-    """io_uring_setup (425 on every architecture) faults on a null argument if it may be used at all."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall(425, 1, None)
-    return ctypes.get_errno() == 14  # EFAULT
-
-
-if os.environ.get("COIR_REACTOR") == "uring" and not kernel_has_uring():
-    print("skipped: io_uring is not available here")
-    sys.exit(SKIPPED)
+reactor.skip_without()
 
 # `files`: {path: content} of what the run left in its folder, which was empty.
 Result = collections.namedtuple("Result", "status out err files")

@@ -14,7 +14,7 @@ ENDS = {"raise SystemExit(7)": 7, "import os; os._exit(8)": 8, "import os; os.ab
 
 for program in sorted(PROGRAMS.glob("*.py")):
     print(program.name)
-    same(sys.executable, "-c", program.read_text(), stdin="a line\nanother\n", out="done")
+    same(sys.executable, str(program), stdin="a line\nanother\n", out="done")
 for program, status in ENDS.items():
     same(sys.executable, "-c", f"print('begun', flush=True); {program}", status=status, out="begun")
 

@@ -126,6 +126,17 @@ COIR_ROW_WITH(own_process, "signal: returns the handler before; siginterrupt tak
   o.say("ignore %d", signal(SIGUSR1, SIG_DFL) == SIG_IGN);
 }
 
+COIR_ROW_WITH(own_process, "signal: takes what sysv_signal returns") {
+  install(SIGUSR1, count, SA_RESTART);
+  const sighandler_t before = sysv_signal(SIGUSR1, SIG_IGN);
+  raise(SIGUSR1);
+  o.say("handled %d", handled);
+  o.check(signal(SIGUSR1, before) != SIG_ERR, "signal");
+  raise(SIGUSR1);
+  o.say("handled %d", handled);
+  say(o, SIGUSR1);
+}
+
 COIR_ROW_WITH(own_process, "handler: raise runs it at once, and interrupts nobody who waits") {
   install(SIGUSR1, count);
   const both_ends e = make(kind::pipe);

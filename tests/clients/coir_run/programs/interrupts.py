@@ -1,28 +1,10 @@
 """Exceptions from signal handlers end reads, receives and waits for locks: what Ctrl-C needs. The handlers are without SA_RESTART."""
 
 import os
-import signal
 import socket
 import threading
 
-
-class Interrupted(Exception):
-    pass
-
-
-def interrupt(number, _):
-    raise Interrupted(number)
-
-
-def waits(name, function, *arguments):
-    """The alarm's exception ends a wait."""
-    signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
-    try:
-        print(name, "went on", function(*arguments))
-    except Interrupted as number:
-        print(name, "ended by", number)
-
+from shared.waits import waits
 
 reader, writer = os.pipe()
 left, right = socket.socketpair()

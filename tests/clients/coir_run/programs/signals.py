@@ -9,24 +9,7 @@ import tempfile
 import threading
 import time
 
-
-class Interrupted(Exception):
-    pass
-
-
-def interrupt(number, _):
-    raise Interrupted(number)
-
-
-def waits(name, function, *arguments):
-    """The alarm's exception ends a wait."""
-    signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
-    try:
-        print(name, "went on", function(*arguments))
-    except Interrupted as number:
-        print(name, "ended by", number)
-
+from shared.waits import waits
 
 reader, writer = os.pipe()
 waits("sleep", time.sleep, 100)
