@@ -4,7 +4,7 @@
     python3 tests/bench/run.py --build BUILD_DIR        the whole suite, about ten minutes; writes docs/benchmarks.md
                                                         and docs/benchmarks/*.svg
     python3 tests/bench/run.py --build BUILD_DIR --quick            under two minutes, prints only
-    python3 tests/bench/run.py --build BUILD_DIR --only micro       one part (micro, rss, echo, clients)
+    python3 tests/bench/run.py --build BUILD_DIR --only micro       one part (micro, rss, tasks, echo, clients)
     python3 tests/bench/run.py --build BUILD_DIR --out FILE.md      write the report there, whatever was run
     python3 tests/bench/run.py --build BUILD_DIR --render           the report again, from the last run's raw numbers
 
@@ -16,8 +16,8 @@ everything ran, whether or not targets were met; 1 when a program failed, 2 for 
 Needs two cores for figures worth publishing, nothing else running, and only Python's standard library. All traffic
 is on 127.0.0.1, and everything started here ends with this program.
 
-What is where: micro/ and echo/ hold a program per contender, benchlib/ what this file does:
-contenders (who, how started), process (pinning, servers), micro, echo, clients (the rounds), targets (issue table),
+What is where: micro/, tasks/ and echo/ hold a program per contender, benchlib/ what this file does:
+contenders (who, how started), process (pinning, servers), micro, tasks, echo, clients (the rounds), targets (issue table),
 tables, plots and report (what is printed and written).
 """
 
@@ -29,10 +29,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from benchlib import clients, contenders, echo, machine, micro, plots, process, report  # noqa: E402
+from benchlib import clients, contenders, echo, machine, micro, plots, process, report, tasks  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PARTS = ("micro", "rss", "echo", "clients")
+PARTS = ("micro", "rss", "tasks", "echo", "clients")
 
 FULL = dict(micro_rounds=3, echo_rounds=7, peer_echo_rounds=3, warmup_ms=250, measure_ms=1000, strace_ms=2500,
             million=True, slow_peers=True)
@@ -72,6 +72,8 @@ def measure(options):
         micro.run(suite, settings, results)
     if "rss" in parts:
         micro.run_memory(suite, settings, results)
+    if "tasks" in parts:
+        tasks.run(suite, settings, results)
     if "echo" in parts:
         echo.run(suite, settings, results)
         echo.run_system_calls(suite, settings, results)

@@ -77,6 +77,21 @@ class Suite:
     def patched_system(self):
         return self._program("patched_system", "patched_system")
 
+    def tasks(self):
+        """(name, program, arguments, whether it is of one thread) of the programs of tasks/ that are here."""
+        found = []
+        for name in COIR:
+            program = self._program(name, "coir_tasks")
+            if program:
+                found += [(name, program, ["one"], True), (name, program, ["two"], False)]
+        go = self._resolve("go", {}, "tasks")
+        if go:
+            found += [("go_1", go, [1], True), ("go_2", go, [2], False)]
+        asio = self._program("asio", "asio_offload")
+        if asio:
+            found.append(("asio", asio, [], False))
+        return found
+
     def micro(self):
         """The contenders of the micro benchmarks that are here."""
         return [p for p in (self._resolve(n, _MICRO_PROGRAM, "micro") for n in MICRO) if p]
@@ -121,7 +136,7 @@ class Suite:
         folder = (self._build / "bench-go").resolve()
         env = dict(os.environ, GO111MODULE="off", GOFLAGS="-mod=mod", GOPROXY="off", GOCACHE=str(folder / "cache"))
         built = {}
-        for kind in ("micro", "echo"):
+        for kind in ("micro", "echo", "tasks"):
             built[kind] = folder / kind
             done = subprocess.run(["go", "build", "-o", built[kind], HERE / kind / "go" / f"{kind}.go"], env=env,
                                   capture_output=True, text=True, check=False)

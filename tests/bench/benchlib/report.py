@@ -95,6 +95,10 @@ def _sections(results):
         yield ("Memory", "Growth of RSS and of page tables in a fresh process, per fiber parked on an event. coir's "
                "stacks have guards, under default sysctls; those of the others have none.",
                tables.memory_table(results))
+    if results.get("tasks"):
+        yield ("Tasks", "Nanoseconds per operation. Go bounds its goroutines by a channel; between two threads both of its "
+               "goroutines are locked to theirs. Cancellation is one throw per frame with something to clean up.",
+               tables.tasks_table(results))
     yield from _client_section(results)
     if results.get("echo"):
         yield ("TCP echo", "\"Over the loop\" is over the hand-written epoll loop with a buffer per connection, as a "

@@ -1,6 +1,6 @@
 """The tables of the report, as Markdown that reads well in a terminal too."""
 
-from . import echo, micro, targets
+from . import echo, micro, targets, tasks
 from .contenders import COIR, LABELS, LOOP
 from .stats import median, ratio, spread
 
@@ -80,6 +80,13 @@ def sleepers_table(results):
                               else _worst(figures[name].get(item)) for item in micro.SLEEPERS]
             for name in _present(figures)]
     return table(["100,000 sleepers"] + list(micro.SLEEPERS.values()), rows)
+
+
+def tasks_table(results):
+    figures = results["tasks"]
+    names = [name for name in tasks.LABELS if name in figures]
+    rows = [[label] + [with_spread(figures[name].get(item)) for name in names] for item, label in tasks.ITEMS.items()]
+    return table(["ns"] + [tasks.LABELS[name] for name in names], rows)
 
 
 def memory_table(results):

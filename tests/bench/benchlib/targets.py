@@ -4,7 +4,7 @@ A target is judged once per reactor: (what, target, {contender: (text, met)}), w
 measured. R is the raw Boost.Context switch of the same process.
 """
 
-from . import echo
+from . import echo, tasks
 from .contenders import COIR, LOOP
 from .stats import median, ratio
 
@@ -157,6 +157,8 @@ def judge(results):
         rows += [*_in_switches(results), *_mutex(results), *_sleepers(results), *_patched(results), *_locks(results)]
     if "rss" in results:
         rows += _memory(results)
+    if "tasks" in results:
+        rows += tasks.judge(results)
     if "echo" in results:
         rows += [*_echo(results), *_system_calls(results)]
     if "clients" in results:
