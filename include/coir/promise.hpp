@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "coir/event.hpp"
+#include "coir/detail/future_core.hpp"
 
 namespace coir {
 
@@ -16,16 +16,22 @@ namespace detail {
 
 struct nothing {};
 
+// A value that is a reference is kept as a pointer.
 template <class T>
-struct promise_state {
-  std::optional<std::conditional_t<std::is_void_v<T>, nothing, T>> value;
-  std::exception_ptr error;
-  std::atomic<bool> claimed{false};  // by the one set_ that counts
-  event ready;
+using kept = std::conditional_t<std::is_void_v<T>, nothing,
+                                std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<T>, T>>;
 
-  void claim() {
-    if (claimed.exchange(true, std::memory_order_relaxed))
-      throw std::future_error(std::future_errc::promise_already_satisfied);
+template <class T>
+struct promise_state : future_core {
+  std::optional<kept<T>> value;
+
+  // With the state claimed. Throws what making the value throws.
+  template <class... Args>
+  void emplace(Args&&... args) {
+    if constexpr (std::is_reference_v<T>)
+      value.emplace(std::addressof(args)...);
+    else
+      value.emplace(std::forward<Args>(args)...);
   }
 };
 
@@ -34,28 +40,39 @@ struct promise_state {
 template <class T>
 class promise;
 
-/// The receiving end of a promise: a shared handle that any number of fibers and threads may wait on.
+/// The receiving end of a promise, or of work that was submitted elsewhere: a shared handle that any number
+/// of fibers and threads may wait on.
 template <class T>
 class future {
  public:
+  using result_type = T;
+
+  /// A handle to nothing; every other member but assignment, valid and destruction throws
+  /// std::future_error (no_state) then.
   future() noexcept = default;
 
   /// Whether it belongs to a promise.
   bool valid() const noexcept { return state_ != nullptr; }
-  /// Whether a value or exception is there.
+  /// Whether a value or exception is there. Never suspends.
   bool ready() const { return checked().ready.is_set(); }
+  /// Whether a value is there. Never suspends.
+  bool successful() const { return ready() && state_->error == nullptr; }
+  /// The exception that is there, or null. Never suspends.
+  std::exception_ptr exception() const { return ready() ? state_->error : nullptr; }
   /// Waits for the value and returns a reference to it (nothing for void), which lives as long as any future
   /// of this promise; rethrows the exception if that was set. Suspends. Throws also cancelled, timed_out or
-  /// what was raised, and std::future_error: broken_promise if the promise was dropped, no_state if it
-  /// belongs to none.
+  /// what was raised, and std::future_error: broken_promise if the promise was dropped.
   decltype(auto) get() const {
-    checked().ready.wait();
+    checked().wait();
     if (state_->error) std::rethrow_exception(state_->error);
-    if constexpr (!std::is_void_v<T>) return static_cast<T&>(*state_->value);
+    if constexpr (std::is_reference_v<T>)
+      return static_cast<T>(**state_->value);
+    else if constexpr (!std::is_void_v<T>)
+      return static_cast<T&>(*state_->value);
   }
   /// Waits until it is ready. Suspends. Throws as get, but not what was set.
-  void wait() const { checked().ready.wait(); }
-  /// The same for at most `d`; false if that passed first.
+  void wait() const { checked().wait(); }
+  /// The same for at most `d`; false if that passed first. std::invalid_argument if `d` is negative.
   template <class Rep, class Period>
   bool wait_for(std::chrono::duration<Rep, Period> d) const {
     return checked().ready.wait_for(d);
@@ -66,14 +83,44 @@ class future {
     return checked().ready.wait_until(t);
   }
 
- private:
-  friend class promise<T>;
+  /// Calls it off. True: the future has ended with coir::cancelled, and work that was to make its value has
+  /// not begun and never will. What a promise sets after that is ignored. False: it is ready, or the work has
+  /// begun; nothing happens. Never suspends; any thread. Runs the callbacks.
+  bool cancel() const {
+    checked();
+    const auto state = state_;  // a callback may drop this future
+    return state->cancel();
+  }
+  /// Whether `cancel` ended it.
+  bool cancelled() const { return checked().is_cancelled(); }
+
+  /// Calls `f(future)` when it is ready, at once if it is. Callbacks run in the order of adding, on the
+  /// thread that makes it ready; one that throws is reported on stderr and does not stop the others. They
+  /// should not wait. Never suspends. Throws std::bad_alloc, and what copying `f` throws.
+  template <class F>
+  void on_done(F&& f) const {
+    struct call {
+      std::remove_cvref_t<F> f;
+      std::weak_ptr<detail::promise_state<T>> state;  // whoever runs it holds the state
+    };
+    auto box = std::make_unique<call>(call{std::forward<F>(f), state_});
+    checked().add_link([](void* c) { static_cast<call*>(c)->f(future(static_cast<call*>(c)->state.lock())); },
+                       [](void* c) noexcept { delete static_cast<call*>(c); }, box.get());
+    (void)box.release();
+  }
+
+  /// Whether both belong to the same promise.
+  friend bool operator==(const future& a, const future& b) noexcept { return a.state_ == b.state_; }
+
+  /// Internal: of who makes a value.
   explicit future(std::shared_ptr<detail::promise_state<T>> s) noexcept : state_(std::move(s)) {}
+  /// Internal: throws std::future_error (no_state).
   detail::promise_state<T>& checked() const {
     if (!state_) throw std::future_error(std::future_errc::no_state);
     return *state_;
   }
 
+ private:
   std::shared_ptr<detail::promise_state<T>> state_;
 };
 
@@ -97,35 +144,53 @@ class promise {
   /// A handle to what will be set; may be called any number of times.
   future<T> get_future() const { return future<T>(state_); }
 
-  /// Sets the value and wakes all who wait. Never suspends. Throws
-  /// std::future_error(promise_already_satisfied), and what making the value throws; nothing is set then.
+  /// Sets the value, wakes all who wait, and runs the callbacks. Never suspends by itself. Ignored if a
+  /// future was cancelled. Throws std::future_error(promise_already_satisfied), and what making the value
+  /// throws; nothing is set then.
   template <class... Args>
   void set_value(Args&&... args) {
-    state_->claim();
+    const auto state = state_;  // who is woken may drop this promise
+    if (!state->claim()) return;
     try {
-      state_->value.emplace(std::forward<Args>(args)...);
+      state->emplace(std::forward<Args>(args)...);
     } catch (...) {
-      state_->claimed.store(false, std::memory_order_relaxed);  // still to be set, or to be broken
+      state->unclaim();  // still to be set, or to be broken
       throw;
     }
-    state_->ready.set();
+    state->finish();
   }
-  /// Sets an exception and wakes all who wait. Never suspends. Throws
-  /// std::future_error(promise_already_satisfied).
+  /// The same with an exception.
   void set_exception(std::exception_ptr error) {
-    state_->claim();
-    state_->error = std::move(error);
-    state_->ready.set();
+    const auto state = state_;
+    if (!state->claim()) return;
+    state->error = std::move(error);
+    state->finish();
   }
 
  private:
   void abandon() noexcept {
-    if (!state_ || state_->claimed.exchange(true, std::memory_order_relaxed)) return;
+    if (!state_ || !state_->try_claim()) return;
     state_->error = std::make_exception_ptr(std::future_error(std::future_errc::broken_promise));
-    state_->ready.set();
+    state_->finish();
   }
 
   std::shared_ptr<detail::promise_state<T>> state_;
 };
 
+namespace detail {
+
+// For functions over many futures, whose caller is about to wait for them. As fiber's.
+template <class T>
+void* add_link(const future<T>& f, void (*run)(void* context), void (*drop)(void* context) noexcept,
+               void* context) {
+  future_core& state = f.checked();
+  if (!state.ready.is_set()) state.help();
+  return state.add_link(run, drop, context);
+}
+template <class T>
+bool remove_link(const future<T>& f, void* link) {
+  return f.checked().remove_link(link);
+}
+
+}  // namespace detail
 }  // namespace coir

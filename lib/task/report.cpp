@@ -35,15 +35,26 @@ std::string description(const std::exception_ptr& error) {
   return name + ": " + text;
 }
 
+void no_memory() noexcept {
+  base::write_text(2, "coir: a fiber threw, and there is no memory to say what\n");
+}
+
 }  // namespace
+
+void report_exception(std::exception_ptr error, const std::string& who) noexcept {
+  try {
+    base::write_text(2, ("coir: " + who + " threw " + description(error) + "\n").c_str());
+  } catch (...) {
+    no_memory();
+  }
+}
 
 void report_exception(const sched::fiber& f, std::exception_ptr error, const char* prefix) noexcept {
   try {
-    const std::string line = std::string("coir: ") + prefix + " fiber #" + std::to_string(f.id) + " \"" +
-                             f.display_name() + "\" threw " + description(error) + "\n";
-    base::write_text(2, line.c_str());
+    report_exception(std::move(error), std::string(prefix) + " fiber #" + std::to_string(f.id) + " \"" +
+                                           f.display_name() + "\"");
   } catch (...) {
-    base::write_text(2, "coir: a fiber threw, and there is no memory to say what\n");
+    no_memory();
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <string>
 
 #include "wait/waiter.hpp"
 
@@ -13,5 +14,8 @@ void report_unseen(const sched::fiber& f, std::exception_ptr error) noexcept;
 
 // "coir: <prefix> fiber #7 "name" threw std::runtime_error: text" on stderr.
 void report_exception(const sched::fiber& f, std::exception_ptr error, const char* prefix) noexcept;
+
+// "coir: <who> threw std::runtime_error: text" on stderr.
+void report_exception(std::exception_ptr error, const std::string& who) noexcept;
 
 }  // namespace coir::task

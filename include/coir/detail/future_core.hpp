@@ -1,0 +1,76 @@
+// What a promise and its futures share, whatever the type of the value. Internal: use coir::future<T>.
+//
+// States:   open ──▶ claimed ──▶ ready        open ──cancel──▶ cancelled ──▶ ready
+// A claim whose value cannot be made goes back to open. I1: whoever leaves `open` ends the future, by
+// `finish`. I2: links are added while `closed_` is false, and run once, in order, by whoever finishes;
+// later ones are run by who adds them. Those who wait are woken before the first link runs.
+//
+// Whoever makes the value may derive from it: coir::thread_pool's jobs do.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+
+#include "coir/detail/threads.hpp"
+#include "coir/event.hpp"
+
+namespace coir::detail {
+
+class future_core {
+ public:
+  future_core() noexcept = default;
+  future_core(const future_core&) = delete;
+  future_core& operator=(const future_core&) = delete;
+  virtual ~future_core();
+
+  // --- who makes the value; holds a reference until `finish` has returned ---
+  // To be the one who ends it. False: it was cancelled, and what would be set is of no use any more. Throws
+  // std::future_error (promise_already_satisfied).
+  bool claim();
+  // The same, quietly: false if anybody was first.
+  bool try_claim() noexcept { return leave_open(claimed); }
+  // The value cannot be made after all.
+  void unclaim() noexcept { state_.store(open, std::memory_order_release); }
+  // `error` or the value is there. Runs the links.
+  void finish() noexcept;
+
+  // --- what a maker may know better ---
+  // Any thread. True: the work has not begun, and never will; the caller ends the future.
+  virtual bool withdraw() noexcept { return true; }
+  // The caller is about to wait, for as long as it takes. The work may be done right here.
+  virtual void help() noexcept {}
+
+  // --- who holds a future ---
+  bool cancel() noexcept;
+  bool is_cancelled() const noexcept { return ready.is_set() && state_.load() == cancelled; }
+  void wait() {
+    if (!ready.is_set()) help();
+    ready.wait();
+  }
+  // Has `run(context)` called when it is ready, then `drop(context)`; at once if it is, and returns null
+  // then. What `run` throws is reported on stderr. Throws std::bad_alloc; neither is called then.
+  void* add_link(void (*run)(void* context), void (*drop)(void* context) noexcept, void* context);
+  // True: neither of its two is or will be called. Not after true, nor after null.
+  bool remove_link(void* link) noexcept;
+
+  event ready;
+  std::exception_ptr error;  // written before `ready`
+
+ private:
+  enum state : std::uint8_t { open, claimed, cancelled };
+  struct link;
+
+  bool leave_open(state to) noexcept {
+    state expected = open;
+    return state_.compare_exchange_strong(expected, to, std::memory_order_acq_rel);
+  }
+
+  std::atomic<state> state_{open};
+  spin_lock lock_;  // guards what follows
+  bool closed_ = false;
+  link* first_ = nullptr;
+  link* last_ = nullptr;
+};
+
+}  // namespace coir::detail

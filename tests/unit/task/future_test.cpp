@@ -1,0 +1,183 @@
+#include <coir/coir.hpp>
+
+#include <future>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "support/counted.hpp"
+#include "support/process.hpp"
+#include "support/virtual_time.hpp"
+
+using namespace unit;
+
+TEST_CASE_METHOD(virtual_time, "future: callbacks run in order when it is ready, and at once after that") {
+  coir::promise<int> p;
+  std::string log;
+  const auto add = [&](const char* what) {
+    p.get_future().on_done(
+        [&log, what](const coir::future<int>& f) { log += what + std::to_string(f.get()) + " "; });
+  };
+  add("a");
+  add("b");
+  CHECK(log.empty());
+  p.set_value(7);
+  CHECK(log == "a7 b7 ");
+  add("c");
+  CHECK(log == "a7 b7 c7 ");
+}
+
+TEST_CASE_METHOD(virtual_time, "future: those who wait are woken before the callbacks run") {
+  coir::promise<void> p;
+  bool ready = false;
+  p.get_future().on_done([&](const coir::future<void>& f) {
+    f.wait();  // does not
+    ready = f.ready();
+  });
+  p.set_exception(std::make_exception_ptr(std::runtime_error("no")));
+  CHECK(ready);
+}
+
+TEST_CASE_METHOD(virtual_time, "future: a callback that throws is reported, and the others run") {
+  coir::promise<int> p;
+  int called = 0;
+  std::string text;
+  {
+    const captured_stderr err;
+    p.get_future().on_done([](const auto&) { throw std::runtime_error("from a callback"); });
+    p.get_future().on_done([&](const auto&) { ++called; });
+    p.set_value(1);
+    p.get_future().on_done([](const auto&) { throw 5; });
+    text = err.text();
+  }
+  CHECK(called == 1);
+  CHECK(text ==
+        "coir: a callback of a future threw std::runtime_error: from a callback\n"
+        "coir: a callback of a future threw int: no text\n");
+}
+
+TEST_CASE_METHOD(virtual_time, "future: a callback may drop the last of its futures and promises") {
+  auto p = std::make_unique<coir::promise<std::string>>();
+  auto f = std::make_unique<coir::future<std::string>>(p->get_future());
+  std::string got;
+  f->on_done([&](const coir::future<std::string>& ready) {
+    p.reset();
+    f.reset();
+    if (ready.successful()) got = ready.get();
+  });
+  f->on_done([&](const coir::future<std::string>& ready) {
+    if (ready.successful()) got += ready.get();
+  });
+  SECTION("set") {
+    p->set_value("set");
+    CHECK(got == "setset");
+  }
+  SECTION("cancelled") {
+    f->cancel();
+    CHECK(got.empty());
+  }
+}
+
+TEST_CASE_METHOD(virtual_time, "future: callbacks of one that never becomes ready are destroyed with it") {
+  counted::instances = 0;
+  struct unmade : coir::detail::promise_state<int> {};
+  coir::future<int>(std::make_shared<unmade>()).on_done([c = counted()](const auto&) {});
+  CHECK(counted::instances == 0);
+}
+
+TEST_CASE_METHOD(virtual_time, "future: cancelling ends it, and what is set afterwards is ignored") {
+  coir::promise<int> p;
+  const auto f = p.get_future();
+  auto waiting = coir::spawn([f] { return throws<coir::cancelled>([&] { f.get(); }); });
+  int called = 0;
+  f.on_done([&](const coir::future<int>& done) { called += done.cancelled(); });
+  settle();
+  CHECK_FALSE(f.cancelled());
+  CHECK(f.cancel());
+  CHECK(f.cancelled());
+  CHECK(f.ready());
+  CHECK_FALSE(f.successful());
+  CHECK(called == 1);
+  CHECK_FALSE(f.cancel());
+  const bool heard = waiting.get();
+  CHECK(heard);
+  p.set_value(1);
+  p.set_exception(std::make_exception_ptr(1));
+  CHECK(f.cancelled());
+}
+
+TEST_CASE_METHOD(virtual_time, "future: one that is ready cannot be cancelled") {
+  coir::promise<int> p;
+  p.set_value(3);
+  CHECK_FALSE(p.get_future().cancel());
+  CHECK_FALSE(p.get_future().cancelled());
+  CHECK(p.get_future().get() == 3);
+}
+
+TEST_CASE_METHOD(virtual_time, "future: tells its exception without throwing it") {
+  coir::promise<int> p;
+  const auto f = p.get_future();
+  CHECK(f.exception() == nullptr);
+  CHECK_FALSE(f.successful());
+  const auto error = std::make_exception_ptr(std::runtime_error("told"));
+  p.set_exception(error);
+  CHECK(f.exception() == error);
+  CHECK_FALSE(f.successful());
+  coir::promise<void> q;
+  q.set_value();
+  CHECK(q.get_future().exception() == nullptr);
+  CHECK(q.get_future().successful());
+}
+
+TEST_CASE_METHOD(virtual_time, "future: holds a reference") {
+  coir::promise<int&> p;
+  int value = 1;
+  p.set_value(value);
+  p.get_future().get() = 2;
+  CHECK(value == 2);
+}
+
+TEST_CASE_METHOD(virtual_time, "future: one of nothing says so") {
+  const coir::future<int> none;
+  const auto says_so = [](auto f) {
+    try {
+      f();
+    } catch (const std::future_error& e) {
+      return e.code() == std::future_errc::no_state;
+    }
+    return false;
+  };
+  CHECK(says_so([&] { none.cancel(); }));
+  CHECK(says_so([&] { none.cancelled(); }));
+  CHECK(says_so([&] { none.exception(); }));
+  CHECK(says_so([&] { none.successful(); }));
+  CHECK(says_so([&] { none.on_done([](const auto&) {}); }));
+}
+
+namespace {
+
+struct link_log {
+  std::string text;
+  static void run(void* c) { static_cast<link_log*>(c)->text += "run "; }
+  static void drop(void* c) noexcept { static_cast<link_log*>(c)->text += "drop "; }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(virtual_time, "future: a link runs once, unless it was removed") {
+  coir::promise<int> p;
+  const auto f = p.get_future();
+  link_log kept, taken, late;
+  void* a = coir::detail::add_link(f, link_log::run, link_log::drop, &kept);
+  void* b = coir::detail::add_link(f, link_log::run, link_log::drop, &taken);
+  CHECK(a != nullptr);
+  CHECK(coir::detail::remove_link(f, b));
+  p.set_value(1);
+  CHECK(kept.text == "run drop ");
+  CHECK(taken.text.empty());
+  CHECK_FALSE(coir::detail::remove_link(f, a));
+  CHECK(coir::detail::add_link(f, link_log::run, link_log::drop, &late) == nullptr);
+  CHECK(late.text == "run drop ");
+}
