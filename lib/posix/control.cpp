@@ -39,7 +39,7 @@ Result run_patched(void* p) {
 
 template <class Result>
 void wrap(thread_start<Result>& start) noexcept {
-  if (__builtin_expect(!always, 1) || starts_helper) return;
+  if (__builtin_expect(!always, 1) || wait::starts_worker) return;
   auto* inner = new (std::nothrow) thread_start<Result>(start);
   if (inner != nullptr) start = {run_patched<Result>, inner};
 }

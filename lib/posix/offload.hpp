@@ -6,19 +6,15 @@
 #pragma once
 
 #include "posix/descriptor.hpp"
+#include "wait/workers.hpp"
 
 namespace coir::posix {
 
-// While this thread starts a helper: nothing of the helper's is patched.
-extern constinit thread_local bool starts_helper __attribute__((tls_model("initial-exec")));
-
-struct offloaded {
+struct offloaded : wait::thread_job {
   long (*run)(offloaded* self) noexcept = nullptr;
-  offloaded* next = nullptr;
   wait::waiter* who = nullptr;
   // On the helper, instead of waking `who`; may free the job.
   void (*finished)(offloaded* self) noexcept = nullptr;
-  bool endless = false;
   long result = 0;
 };
 

@@ -1,0 +1,211 @@
+#include "wait/workers.hpp"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <climits>
+
+#include "base/raw.hpp"
+
+namespace coir::wait {
+
+using base::raw;
+using base::word;
+
+constinit thread_local bool starts_worker = false;
+
+unsigned workers::threads() noexcept {
+  leaving_.lock.lock();
+  const unsigned n = threads_;
+  leaving_.lock.unlock();
+  return n;
+}
+
+bool workers::empty() noexcept {
+  leaving_.lock.lock();
+  const bool none = living_ == 0;
+  leaving_.lock.unlock();
+  return none;
+}
+
+void workers::wake_idle(int how_many) noexcept {
+  raw(SYS_futex, word(&work_), FUTEX_WAKE_PRIVATE, how_many);
+}
+
+bool workers::submit(thread_job& job, bool endless) noexcept {
+  job.endless = endless;
+  job.next_job = nullptr;
+  leaving_.lock.lock();
+  const bool more = idle_ <= queued_ && (endless || threads_ < most_ + endless_);
+  const bool wakes = idle_ != 0;
+  if (more) ++threads_, ++living_;
+  if (endless) ++endless_;
+  (first_ == nullptr ? first_ : last_->next_job) = &job;
+  last_ = &job;
+  ++queued_;
+  work_.fetch_add(1, std::memory_order_release);
+  leaving_.lock.unlock();
+  if (more && !start_thread()) {
+    leaving_.lock.lock();
+    --threads_;
+    --living_;
+    // It may have been taken already. Otherwise it can wait for the others only if these end.
+    const bool alone = threads_ <= endless_ - (endless ? 1 : 0) && withdraw_locked(job);
+    if (alone && endless) --endless_;
+    leaving_.lock.unlock();
+    if (alone) return false;
+  }
+  if (wakes) wake_idle(1);
+  return true;
+}
+
+// False: it is not in the queue any more.
+bool workers::withdraw_locked(thread_job& job) noexcept {
+  thread_job* before = nullptr;
+  for (thread_job* at = first_; at != nullptr; before = at, at = at->next_job) {
+    if (at != &job) continue;
+    (before == nullptr ? first_ : before->next_job) = job.next_job;
+    if (last_ == &job) last_ = before;
+    --queued_;
+    return true;
+  }
+  return false;
+}
+
+void workers::resize(unsigned most) noexcept {
+  leaving_.lock.lock();
+  unsigned wanted = 0;  // threads for jobs that wait already
+  while (threads_ < most && wanted + idle_ < queued_) ++threads_, ++living_, ++wanted;
+  most_ = most;
+  work_.fetch_add(1, std::memory_order_release);
+  leaving_.lock.unlock();
+  for (; wanted != 0; --wanted) {
+    if (start_thread()) continue;
+    leaving_.lock.lock();
+    threads_ -= wanted;
+    living_ -= wanted;
+    leaving_.lock.unlock();
+    break;
+  }
+  wake_idle(INT_MAX);
+}
+
+void workers::close() noexcept {
+  leaving_.lock.lock();
+  closed_ = true;
+  work_.fetch_add(1, std::memory_order_release);
+  leaving_.lock.unlock();
+  wake_idle(INT_MAX);
+}
+
+thread_job* workers::take_all() noexcept {
+  leaving_.lock.lock();
+  thread_job* all = first_;
+  first_ = last_ = nullptr;
+  queued_ = 0;
+  leaving_.lock.unlock();
+  return all;
+}
+
+outcome workers::wait_until_empty(mode m) {
+  queued_waiter w;
+  leaving_.lock.lock();
+  if (living_ == 0) {
+    leaving_.lock.unlock();
+    return outcome::notified;
+  }
+  enqueue_locked(leaving_, w);
+  leaving_.lock.unlock();
+  return park_queued(leaving_, w, "threads' end", base::never, m);
+}
+
+void workers::left() noexcept {
+  leaving_.lock.lock();
+  if (--living_ == 0) wake_all_locked(leaving_);
+  leaving_.lock.unlock();  // I2: a single store, the last thing done here
+}
+
+void* workers::body(void* self) noexcept {
+  // The first of the thread's objects, so the last to be destroyed.
+  struct leave {
+    workers* pool;
+    ~leave() { pool->left(); }
+  };
+  thread_local leave last{static_cast<workers*>(self)};
+  ::pthread_setname_np(::pthread_self(), last.pool->name_);
+  here_ = last.pool;
+  last.pool->work();
+  return nullptr;
+}
+
+void workers::work() noexcept {
+  const timespec idle_limit = base::to_timespec(idle_limit_);
+  bool was_idle = false, timed_out = false;
+  for (;;) {
+    leaving_.lock.lock();
+    if (was_idle) --idle_;
+    const std::uint32_t seen = work_.load(std::memory_order_relaxed);
+    thread_job* job = first_;
+    const bool surplus = threads_ > most_ + endless_;
+    if (surplus || (job == nullptr && (closed_ || timed_out))) {
+      --threads_;
+      leaving_.lock.unlock();
+      if (job != nullptr) wake_idle(1);  // the wake-up may have been for that one
+      return;
+    }
+    if (job == nullptr) {
+      ++idle_;
+    } else {
+      first_ = job->next_job;
+      --queued_;
+    }
+    leaving_.lock.unlock();
+    was_idle = job == nullptr;
+    if (was_idle) {
+      timed_out = raw(SYS_futex, word(&work_), FUTEX_WAIT_PRIVATE, seen, word(&idle_limit)) == -ETIMEDOUT;
+      continue;
+    }
+    timed_out = false;
+    const bool endless = job->endless;
+    job->on_thread(job);
+    if (!endless) continue;
+    leaving_.lock.lock();
+    --endless_;
+    leaving_.lock.unlock();
+  }
+}
+
+// By pthread_create as everybody calls it, so that sanitizers know of the thread.
+bool workers::start_thread() noexcept {
+  std::uint64_t before = 0;
+  const std::uint64_t all = ~sched::never_blocked;  // signals are for the program's own threads
+  raw(SYS_rt_sigprocmask, SIG_SETMASK, word(&all), word(&before), sizeof all);
+  starts_worker = true;
+  pthread_attr_t attributes;
+  ::pthread_attr_init(&attributes);
+  ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  if (stack_size_ != 0) ::pthread_attr_setstacksize(&attributes, stack_size_);
+  pthread_t thread;
+  bool started = ::pthread_create(&thread, &attributes, body, this) == 0;
+  if (!started && stack_size_ != 0) {  // a program whose thread-local variables do not fit
+    ::pthread_attr_destroy(&attributes);
+    ::pthread_attr_init(&attributes);
+    ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    started = ::pthread_create(&thread, &attributes, body, this) == 0;
+  }
+  ::pthread_attr_destroy(&attributes);
+  starts_worker = false;
+  raw(SYS_rt_sigprocmask, SIG_SETMASK, word(&before), 0, sizeof before);
+  return started;
+}
+
+void workers::forget_in_child() noexcept {
+  leaving_.lock.unlock();
+  leaving_.head = leaving_.tail = nullptr;
+  first_ = last_ = nullptr;
+  threads_ = living_ = idle_ = queued_ = endless_ = 0;
+}
+
+}  // namespace coir::wait
