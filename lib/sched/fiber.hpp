@@ -50,7 +50,8 @@ struct fiber : detail::fiber_base {
   wait::timeout_scope* timeouts = nullptr;    // innermost first
   std::exception_ptr raised;                  // by fiber::raise, not yet thrown
   base::list<callback>* callbacks = nullptr;  // on_done
-  void* locals = nullptr;                     // fiber-local values
+  void* locals = nullptr;                     // its coir::local objects: lib/task/data.hpp
+  void* values = nullptr;                     // the coir::inherited ones it sees
   base::inbox_node inbox;                     // wake-ups from other threads
   std::uint32_t shield_depth = 0;
   std::uint32_t patch_off_depth = 0;  // scopes in which its calls are not patched

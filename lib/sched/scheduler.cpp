@@ -132,7 +132,7 @@ scheduler::scheduler(unsigned slot)
 }
 
 scheduler::~scheduler() {
-  if (live_ != 0 && up.thread_ends != nullptr) up.thread_ends(*this);
+  if ((live_ != 0 || has_data_) && up.thread_ends != nullptr) up.thread_ends(*this);
   this_thread = nullptr;  // first: a signal handler would post to the mailbox
   mail().retire();
   mail().deliver_all();

@@ -162,6 +162,10 @@ class scheduler {
   // deadlock.
   void external_wait(int change) noexcept { external_ += change; }
 
+  // From now on fibers of this thread may have `locals` or `values`.
+  void note_data() noexcept { has_data_ = true; }
+  bool has_data() const noexcept { return has_data_; }
+
   // Patched calls of this thread go the cooperative way from now on, whether it has fibers or not.
   void patch_always() noexcept {
     if (always_ == 0) detail::cooperative += always_ = 1;
@@ -357,6 +361,7 @@ class scheduler {
   int* errno_;
   eh_globals* eh_;
   unsigned carried_ = 0;  // carries_mark if the current fiber carries something
+  bool has_data_ = false;
   guest_host* guest_ = nullptr;
   const base::nanoseconds* virtual_now_ = nullptr;
   base::nanoseconds seen_now_ = 0;  // what `now` last returned: deadlines are made from it

@@ -20,7 +20,7 @@ struct upcalls {
   // Signal handlers ran: scheduler::take_handled. `asleep`: the kernel ended the thread's sleep for one,
   // which may be unknown. (lib/wait)
   void (*interrupted)(scheduler& s, bool asleep) noexcept = nullptr;
-  // The thread ends with fibers left. (lib/wait)
+  // The thread ends with fibers left, or they had data. (lib/task)
   void (*thread_ends)(scheduler& s) noexcept = nullptr;
   // In the child of a fork: `current` is the only fiber left, and no timer is armed any more. (lib/wait)
   void (*forked)(fiber& current) noexcept = nullptr;

@@ -27,6 +27,7 @@
 #include <unordered_map>
 
 #include "base/check.hpp"
+#include "coir/detail/context.hpp"
 #include "wait/waiter.hpp"
 
 namespace coir::task {
@@ -247,6 +248,7 @@ class boost_guest final : public bf::algo::algorithm, public sched::guest_host {
 guest_record::~guest_record() {
   if (all.linked()) all.unlink();
   if (host != nullptr) host->forget(this);
+  detail::context(static_cast<detail::context_values*>(values));  // drops them
 }
 
 guest_record* record_of(bf::context& c) noexcept {

@@ -10,5 +10,7 @@ void body(sched::fiber* self) noexcept;
 // The last reference to an ended fiber is gone: destroys the result, reports an exception nobody saw, frees
 // the stack.
 void dispose(sched::fiber* ended) noexcept;
+// The thread ends: what fibers are left are cancelled, then the main one's data go.
+void thread_ends(sched::scheduler& s) noexcept;
 
 }  // namespace coir::task

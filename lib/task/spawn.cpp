@@ -14,6 +14,7 @@
 #include "coir/inspect.hpp"
 #include "coir/run.hpp"
 #include "coir/timeout.hpp"
+#include "task/data.hpp"
 #include "task/life.hpp"
 #include "task/report.hpp"
 #include "wait/interrupt.hpp"
@@ -79,6 +80,7 @@ void body(fiber* self) noexcept {
   } catch (...) {
     self->error = std::current_exception();
   }
+  if (__builtin_expect(self->home->has_data(), 0)) end_data(*self);
   // If nobody can ask any more, what the result's destructor does is done on the fiber's own stack. The rest
   // of the record is read only then: another thread's handle may be adding a callback, which may still ask.
   if (self->refs.load(std::memory_order_acquire) == 1 &&
@@ -92,6 +94,11 @@ void body(fiber* self) noexcept {
 void dispose(fiber* f) noexcept {
   dispose_result(f);
   f->home->recycle(f);
+}
+
+void thread_ends(sched::scheduler& s) noexcept {
+  if (s.live() != 0) wait::on_thread_end(s);
+  end_data(s.main());
 }
 }  // namespace coir::task
 
@@ -114,6 +121,7 @@ fiber_base* create_fiber(const attributes* how, std::size_t payload_size,
   sched::fiber* f = s.create(how, payload_size);
   f->run = run;
   f->spawn_site = __builtin_return_address(0);
+  if (__builtin_expect(s.has_data(), 0)) task::inherit_values(s, *f);
   return f;
 }
 
@@ -124,6 +132,7 @@ fiber_base* create_started_fiber(const attributes* how, std::size_t payload_size
   sched::fiber* f = s.create(how, payload_size);
   f->run = run;
   f->spawn_site = __builtin_return_address(0);
+  if (__builtin_expect(s.has_data(), 0)) task::inherit_values(s, *f);
   s.start(f);
   return f;
 }
@@ -133,6 +142,7 @@ void start_fiber(fiber_base* f) noexcept {
 }
 
 void abandon_fiber(fiber_base* f) noexcept {
+  task::give_values(*record(f), {});
   record(f)->home->abandon(record(f));
 }
 

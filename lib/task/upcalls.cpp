@@ -4,7 +4,7 @@
 
 namespace coir::sched {
 
-constinit const upcalls up = {task::body,      task::dispose,       wait::on_deadlock,
-                              wait::on_signal, wait::on_thread_end, wait::rearm_after_fork};
+constinit const upcalls up = {task::body,      task::dispose,     wait::on_deadlock,
+                              wait::on_signal, task::thread_ends, wait::rearm_after_fork};
 
 }  // namespace coir::sched

@@ -1,0 +1,149 @@
+#include "coir/local.hpp"
+
+#include <mutex>
+#include <new>
+#include <stdexcept>
+#include <vector>
+
+#include "base/check.hpp"
+#include "coir/this_fiber.hpp"
+#include "task/data.hpp"
+#include "wait/interrupt.hpp"
+
+namespace coir::detail {
+namespace {
+
+// A fiber's objects by the places of their keys. I1: an entry with the key's id is the key's; one with
+// another is of a key that is no more, and goes when its place is wanted.
+struct local_table {
+  struct entry {
+    std::uint64_t id = 0;
+    local_object* object = nullptr;
+  };
+  std::vector<entry> entries;
+  local_object* newest = nullptr;
+
+  void take_out(local_object& o) noexcept {
+    entries[o.place] = {};
+    (o.newer != nullptr ? o.newer->older : newest) = o.older;
+    if (o.older != nullptr) o.older->newer = o.newer;
+  }
+};
+
+local_table* table_of(const sched::fiber& f) noexcept {
+  return static_cast<local_table*>(f.locals);
+}
+
+// Places are used again, ids are not. Never destroyed, as keys of static objects outlive everything.
+struct key_registry {
+  spin_lock lock;
+  std::uint64_t last_id = 0;
+  std::uint32_t places = 0;
+  std::vector<std::uint32_t> free;
+};
+key_registry& keys() {
+  static auto* const all = new key_registry;
+  return *all;
+}
+
+void destroy_locals(sched::fiber& f) noexcept {
+  local_table* t = table_of(f);
+  while (local_object* o = t->newest) {
+    t->take_out(*o);
+    o->destroy(o);  // may make others
+  }
+  f.locals = nullptr;
+  delete t;
+}
+
+}  // namespace
+
+local_key::local_key() {
+  key_registry& k = keys();
+  const std::lock_guard held(k.lock);
+  k.free.reserve(k.places + 1);  // so that giving back cannot fail
+  id_ = ++k.last_id;
+  if (k.free.empty()) {
+    place_ = k.places++;
+  } else {
+    place_ = k.free.back();
+    k.free.pop_back();
+  }
+}
+
+local_key::~local_key() {
+  reset();
+  key_registry& k = keys();
+  const std::lock_guard held(k.lock);
+  k.free.push_back(place_);
+}
+
+local_object* local_key::find() const noexcept {
+  sched::scheduler* s = sched::scheduler::existing();
+  if (s == nullptr || !s->has_data()) return nullptr;
+  const local_table* t = table_of(*s->current());
+  if (t == nullptr || place_ >= t->entries.size() || t->entries[place_].id != id_) return nullptr;
+  return t->entries[place_].object;
+}
+
+void local_key::check() const {
+  sched::scheduler& s = sched::scheduler::ensure();
+  if (s.guest() != nullptr && !s.current()->has(sched::is_main))
+    throw std::logic_error(
+        "coir::local: used on a fiber of Boost.Fiber: boost::fibers::fiber_specific_ptr is for these");
+}
+
+void local_key::put(local_object* fresh) const {
+  sched::scheduler& s = sched::scheduler::ensure();
+  sched::fiber& f = *s.current();
+  if (f.has(sched::is_main)) task::end_data_with_thread();
+  if (f.locals == nullptr) f.locals = new local_table;
+  s.note_data();
+  local_table& t = *table_of(f);
+  if (place_ >= t.entries.size()) t.entries.resize(place_ + 1);
+  if (local_object* stale = t.entries[place_].object) {
+    t.take_out(*stale);
+    stale->destroy(stale);
+  }
+  // Not `t`: that destructor may have used others.
+  local_table& now = *table_of(f);
+  fresh->place = place_;
+  fresh->older = now.newest;
+  if (now.newest != nullptr) now.newest->newer = fresh;
+  now.newest = fresh;
+  now.entries[place_] = {id_, fresh};
+}
+
+void local_key::reset() const noexcept {
+  local_object* o = find();
+  if (o == nullptr) return;
+  table_of(*sched::scheduler::existing()->current())->take_out(*o);
+  o->destroy(o);
+}
+
+}  // namespace coir::detail
+
+namespace coir::task {
+
+void end_data_with_thread() {
+  struct main_data {
+    ~main_data() {
+      if (sched::scheduler* s = sched::scheduler::existing()) end_data(s->main());
+    }
+  };
+  static thread_local main_data at_end;
+  (void)&at_end;
+}
+
+void end_data(sched::fiber& self) noexcept {
+  if (self.locals != nullptr) {
+    ++self.shield_depth;
+    wait::refresh(self);
+    detail::destroy_locals(self);
+    --self.shield_depth;
+    wait::refresh(self);
+  }
+  detail::context(static_cast<detail::context_values*>(std::exchange(self.values, nullptr)));
+}
+
+}  // namespace coir::task
