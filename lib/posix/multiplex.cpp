@@ -15,6 +15,7 @@
 #include "posix/signals.hpp"
 #include "sys/raw.hpp"
 #include "wait/interrupt.hpp"
+#include "wait/watch_set.hpp"
 
 namespace coir::posix {
 namespace {
@@ -23,79 +24,6 @@ long poll_now(pollfd* fds, nfds_t count) noexcept {
   timespec none = {};
   return sys::raw(SYS_ppoll, sys::word(fds), static_cast<long>(count), sys::word(&none), 0, 8);
 }
-
-// Operations for every descriptor of one call, all waking the same waiter.
-class watch_set {
- public:
-  explicit watch_set(std::size_t count) noexcept
-      : many_(count > few ? new (std::nothrow) wait::waiting_operation[count] : nullptr),
-        operations_(count > few ? many_.get() : here_) {}
-
-  bool ok() const noexcept { return operations_ != nullptr; }
-  bool empty() const noexcept { return used_ == 0; }
-
-  // Watches the descriptor that is the caller's number `index`. 0, or an errno.
-  int add(scheduler& s, int fd, std::uint32_t events, std::size_t index, wait::waiter& w) noexcept {
-    wait::waiting_operation& op = operations_[used_];
-    op.kind = reactor::op_kind::poll;
-    op.fd = fd;
-    op.state = s.fds().get(fd);
-    op.events = events | EPOLLERR | EPOLLHUP;
-    // System V's names for the same; a reactor watches for the usual ones.
-    if ((events & (EPOLLRDNORM | EPOLLRDBAND)) != 0) op.events |= EPOLLIN;
-    // io_uring does not look at EPOLLPRI when it is woken, but at this, which comes with it.
-    if ((events & EPOLLPRI) != 0) op.events |= EPOLLRDBAND;
-    if ((events & (EPOLLWRNORM | EPOLLWRBAND)) != 0) op.events |= EPOLLOUT;
-    op.size = index;
-    op.who = &w;
-    if (op.state == nullptr) return EBADF;
-    const int error = s.opened_io()->start(op);
-    if (error == 0) ++used_;
-    return error;
-  }
-
-  // Ends all; afterwards the kernel knows none of them.
-  void stop(scheduler& s, const char* name) noexcept {
-    for (std::size_t i = 0; i < used_; ++i) operations_[i].who = nullptr;
-    for (std::size_t i = 0; i < used_; ++i)
-      if (!operations_[i].done) s.opened_io()->stop(operations_[i]);
-    for (std::size_t i = 0; i < used_; ++i) {
-      wait::waiting_operation& op = operations_[i];
-      while (!op.done) {
-        wait::waiter w(s);
-        op.who = &w;
-        wait::park(w, name, wait::mode::uninterruptible);
-      }
-    }
-  }
-
-  // After stop: calls `gone(index)` for those that were closed meanwhile, though their numbers may be in use
-  // again. True if there were any.
-  template <class Gone>
-  bool closed(Gone gone) const noexcept {
-    bool any = false;
-    for (std::size_t i = 0; i < used_; ++i) {
-      const wait::waiting_operation& op = operations_[i];
-      if (reactor::fd_owners()[op.fd].generation.load(std::memory_order_acquire) == op.generation) continue;
-      gone(op.size);
-      any = true;
-    }
-    return any;
-  }
-  // After stop: whether one ended with an error, so that it says nothing about its descriptor.
-  bool failed() const noexcept {
-    for (std::size_t i = 0; i < used_; ++i)
-      if (operations_[i].result < 0 && operations_[i].result != -ECANCELED) return true;
-    return false;
-  }
-
- private:
-  static constexpr std::size_t few = 4;
-  wait::waiting_operation here_[few];
-  std::unique_ptr<wait::waiting_operation[]> many_;
-  wait::waiting_operation* operations_;
-  std::size_t used_ = 0;
-};
 
 // Lets a millisecond pass at most, for what cannot be watched.
 constexpr base::nanoseconds look_again = 1'000'000;
@@ -107,7 +35,7 @@ long wait_any(scheduler& s, const pollfd* fds, std::size_t count, const char* na
               base::nanoseconds deadline, const std::uint64_t* mask, Gone gone) noexcept {
   if (const int error = wait::interrupt_errno(*s.current())) return -error;
   if (count > 0 && wait::reactor_of(s) == nullptr) return -ENOMEM;
-  watch_set watches(count);
+  wait::watch_set watches(count);
   if (!watches.ok()) return -ENOMEM;
   wait::waiter w(s);
   w.ended_by = wait::ending_handlers::all;
