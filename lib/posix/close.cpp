@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <new>
 
 #include "posix/descriptor.hpp"
 #include "posix/offload.hpp"
@@ -15,38 +14,10 @@
 #include "sys/own_fds.hpp"
 #include "sys/raw.hpp"
 #include "sys/real.hpp"
+#include "wait/forget.hpp"
 
 namespace coir::posix {
 namespace {
-
-// "The owner `generation` of `fd` is gone" for another thread's scheduler.
-struct closed_message : base::inbox_node {
-  int fd;
-  std::uint32_t generation;
-};
-
-void deliver_closed(base::inbox_node* node) noexcept {
-  auto* m = static_cast<closed_message*>(node);
-  scheduler* s = scheduler::existing();
-  fd_state* state = s->fds().find(m->fd);
-  if (state != nullptr && s->opened_io() != nullptr)
-    s->opened_io()->forget(m->fd, *state, m->generation, false);
-  delete m;
-}
-
-void tell_others(int fd, std::uint32_t generation, std::uint64_t users) noexcept {
-  const scheduler* here = scheduler::existing();
-  sched::mailbox::for_each([&](sched::mailbox& m) {
-    if (m.owner() == here || (users >> (m.slot() % 64) & 1) == 0) return;
-    m.forget_elsewhere(fd);
-    auto* message = new (std::nothrow) closed_message;
-    if (message == nullptr) return;  // its waiters wait on; nothing else is wrong
-    message->deliver = deliver_closed;
-    message->fd = fd;
-    message->generation = generation;
-    if (!m.post(message)) delete message;
-  });
-}
 
 std::atomic<long> process{0};
 
@@ -66,12 +37,6 @@ bool lingers(int fd) noexcept {
          l.l_onoff != 0 && l.l_linger > 0;
 }
 
-reactor::fd_owner* owner_of(int fd) noexcept {
-  if (fd < 0 || fd >= reactor::most_descriptors) return nullptr;
-  reactor::fd_owner* owners = reactor::fd_owners();
-  return owners == nullptr ? nullptr : owners + fd;
-}
-
 }  // namespace
 
 std::atomic<bool> linger_used{false};
@@ -82,22 +47,12 @@ bool in_vfork_child() noexcept {
 }
 
 void forget(int fd) noexcept {
-  reactor::fd_owner* owner = owner_of(fd);
+  reactor::fd_owner* owner = wait::owner_of(fd);
   // A signal handler may have interrupted coir at work on the descriptor's state.
   if (owner == nullptr || in_handler()) return;
   owner->made_here.store(0, std::memory_order_relaxed);
-  std::uint64_t users = owner->users.load(std::memory_order_acquire);
-  if (users == 0 || in_vfork_child()) return;
-  users = owner->users.exchange(0, std::memory_order_acq_rel);
-  const std::uint32_t old =
-      owner->generation.fetch_add(1, std::memory_order_acq_rel);  // pairs with fd_table::get
-  std::uint64_t mine = 0;
-  if (scheduler* s = scheduler::existing()) {
-    mine = std::uint64_t{1} << (s->mail().slot() % 64);
-    fd_state* state = s->fds().find(fd);
-    if (state != nullptr && s->opened_io() != nullptr) s->opened_io()->forget(fd, *state, old, true);
-  }
-  if (!detail::single_threaded() && users != 0 && (users & ~mine) != 0) tell_others(fd, old, users);
+  if (owner->users.load(std::memory_order_acquire) == 0 || in_vfork_child()) return;
+  wait::forget(fd, *owner);
 }
 
 void forget_range(unsigned first, unsigned last) noexcept {
