@@ -2,6 +2,7 @@
 /// code yield.
 #pragma once
 
+#include "coir/as_completed.hpp"
 #include "coir/attributes.hpp"
 #include "coir/channel.hpp"
 #include "coir/condition_variable.hpp"
@@ -12,10 +13,13 @@
 #include "coir/group.hpp"
 #include "coir/inherited.hpp"
 #include "coir/inspect.hpp"
+#include "coir/later.hpp"
 #include "coir/local.hpp"
+#include "coir/map.hpp"
 #include "coir/mutex.hpp"
 #include "coir/patch.hpp"
 #include "coir/pipe_stream.hpp"
+#include "coir/pool.hpp"
 #include "coir/promise.hpp"
 #include "coir/queue.hpp"
 #include "coir/run.hpp"

@@ -143,8 +143,17 @@ template <class R, class Call>
   }
 }
 
-void add_callback(fiber_base* f, void (*run)(void* context, fiber_base* ended),
-                  void (*drop)(void* context) noexcept, void* context);
+// Calls `run(context)` when `f` has ended and then `drop(context)`; both at once, and null is returned, if it
+// has ended already. What `run` throws is reported. If this throws (std::bad_alloc), neither was called.
+// `id`: where the link's number goes, 0 if null is returned.
+void* add_link(fiber_base* f, void (*run)(void* context), void (*drop)(void* context) noexcept, void* context,
+               std::uint64_t* id = nullptr);
+// Takes a link of `f` out that add_link returned and that was not taken out before. True: neither its `run`
+// nor its `drop` was or will be called. False: `run` was or is being called, on the fiber's thread. Any
+// thread.
+bool remove_link(fiber_base* f, void* link) noexcept;
+// The same by number, and drops its context.
+bool drop_link(fiber_base* f, std::uint64_t id) noexcept;
 
 }  // namespace detail
 
@@ -241,20 +250,31 @@ class fiber {
 
   /// Calls `f(handle)` when the fiber has ended, at once if it has. Callbacks run in the order of adding, on
   /// the fiber's thread; one that throws is reported on stderr and does not stop the others. They should not
-  /// wait.
+  /// wait. Returns a number for remove_on_done. Never suspends; any thread. Throws std::bad_alloc and what
+  /// copying `f` throws.
   template <class F>
-  void on_done(F&& f) const {
-    using callable = std::remove_cvref_t<F>;
-    auto box = std::make_unique<callable>(std::forward<F>(f));
-    detail::add_callback(
-        checked("on_done"),
-        [](void* context, detail::fiber_base* ended) {
-          detail::retain(ended);
-          (*static_cast<callable*>(context))(fiber(ended));
+  std::uint64_t on_done(F&& f) const {
+    struct call {
+      std::remove_cvref_t<F> f;
+      detail::fiber_base* ended;
+    };
+    detail::fiber_base* base = checked("on_done");
+    auto box = std::make_unique<call>(call{std::forward<F>(f), base});
+    std::uint64_t id;
+    detail::add_link(
+        base,
+        [](void* context) {
+          auto* c = static_cast<call*>(context);
+          detail::retain(c->ended);
+          c->f(fiber(c->ended));
         },
-        [](void* context) noexcept { delete static_cast<callable*>(context); }, box.get());
+        [](void* context) noexcept { delete static_cast<call*>(context); }, box.get(), &id);
     (void)box.release();
+    return id;
   }
+  /// Takes back the callback that on_done of this fiber gave the number `id`. True: it will not be called.
+  /// False: it was called, is being called, or was taken back before. Never suspends; any thread.
+  bool remove_on_done(std::uint64_t id) const { return detail::drop_link(checked("remove_on_done"), id); }
 
   /// A number no other fiber of the process has had.
   std::uint64_t id() const { return detail::fiber_id(checked("id")); }
@@ -285,6 +305,17 @@ class fiber {
 };
 
 namespace detail {
+
+// The same for functions over many handles: `future` has these too.
+template <class T>
+void* add_link(const fiber<T>& f, void (*run)(void* context), void (*drop)(void* context) noexcept,
+               void* context) {
+  return add_link(f.base(), run, drop, context);
+}
+template <class T>
+bool remove_link(const fiber<T>& f, void* link) noexcept {
+  return remove_link(f.base(), link);
+}
 
 template <class F, class... Args>
 using call_of = bound_call<std::decay_t<F>, std::decay_t<Args>...>;

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <iterator>
 #include <optional>
 #include <ranges>
 #include <tuple>
@@ -10,41 +9,34 @@
 #include <utility>
 #include <vector>
 
-#include "coir/fiber.hpp"
+#include "coir/detail/completion.hpp"
+#include "coir/detail/time.hpp"
 
 namespace coir {
 
 namespace detail {
 
-// The order in which a set of fibers ends. Internal.
-class completion {
- public:
-  completion();
-  ~completion();
-  completion(const completion&) = delete;
-  completion& operator=(const completion&) = delete;
+template <class Handle>
+using result_of_handle = decltype(std::declval<const Handle&>().get());
 
-  void add(fiber_base* f, std::size_t index);
-  // The index of the next one that has ended; empty at the deadline. Suspends.
-  std::optional<std::size_t> next(std::int64_t deadline_ns);
-
- private:
-  struct state;
-  state* state_;
-};
+// The handles of a range; throws if one belongs to nothing.
+template <class Range>
+std::vector<std::ranges::range_value_t<Range>> checked_handles(const Range& handles) {
+  std::vector<std::ranges::range_value_t<Range>> all;
+  for (const auto& h : handles) {
+    identity(h);
+    all.push_back(h);
+  }
+  return all;
+}
 
 template <class Range>
-std::vector<std::ranges::range_value_t<Range>> wait_until_ns(const Range& fibers, std::size_t count,
+std::vector<std::ranges::range_value_t<Range>> wait_until_ns(const Range& handles, std::size_t count,
                                                              std::int64_t at) {
-  using handle = std::ranges::range_value_t<Range>;
-  completion order;
-  std::vector<handle> all;
-  for (const handle& f : fibers) {
-    all.push_back(f);
-    f.ready();  // throws if it belongs to no fiber
-  }
-  for (std::size_t i = 0; i < all.size(); ++i) order.add(all[i].base(), i);
-  std::vector<handle> ended;
+  const auto all = checked_handles(handles);
+  std::vector<std::ranges::range_value_t<Range>> ended;
+  completion order(all.size());
+  for (const auto& h : all) order.add(h);
   while (ended.size() < count && ended.size() < all.size()) {
     const std::optional<std::size_t> i = order.next(at);
     if (!i) break;
@@ -53,89 +45,117 @@ std::vector<std::ranges::range_value_t<Range>> wait_until_ns(const Range& fibers
   return ended;
 }
 
-template <class T>
-auto result_or_nothing(const fiber<T>& f) {
-  if constexpr (std::is_void_v<T>) {
-    f.get();
+template <class Handle>
+auto result_or_nothing(const Handle& h) {
+  if constexpr (std::is_void_v<result_of_handle<Handle>>) {
+    h.get();
     return std::tuple<>();
   } else {
-    return std::tuple<T>(f.get());
+    return std::tuple<typename Handle::result_type>(h.get());
   }
 }
 
+template <class T>
+inline constexpr bool is_handle = false;
+template <class T>
+inline constexpr bool is_handle<fiber<T>> = true;
+template <class T>
+inline constexpr bool is_handle<future<T>> = true;
+template <class... T>
+concept handles = (is_handle<T> && ...);
+
 }  // namespace detail
 
-/// Waits until `count` fibers of `fibers` (a range of fiber<T>; 1 by default) have ended, and returns their
-/// handles in the order of ending; all of them if there are fewer. Suspends. Throws cancelled, timed_out or
-/// what was raised; std::logic_error if a handle belongs to no fiber.
+/// Waits until `count` of `handles` (a range of fiber<T> or of future<T>; 1 by default) have ended, and
+/// returns their handles in the order of ending; all of them if there are fewer. Suspends. Throws cancelled,
+/// timed_out or what was raised; std::logic_error if a handle belongs to nothing.
 template <std::ranges::input_range Range>
-auto wait_any(const Range& fibers, std::size_t count = 1) {
-  return detail::wait_until_ns(fibers, count, detail::never_ns);
+auto wait_any(const Range& handles, std::size_t count = 1) {
+  return detail::wait_until_ns(handles, count, detail::never_ns);
 }
 
 /// The same for at most `d`: those that ended in time. std::invalid_argument if `d` is negative.
 template <std::ranges::input_range Range, class Rep, class Period>
-auto wait_any_for(const Range& fibers, std::chrono::duration<Rep, Period> d, std::size_t count = 1) {
-  return detail::wait_until_ns(fibers, count,
+auto wait_any_for(const Range& handles, std::chrono::duration<Rep, Period> d, std::size_t count = 1) {
+  return detail::wait_until_ns(handles, count,
                                detail::deadline_after(detail::checked_duration("coir::wait_any_for", d)));
 }
 
-/// Waits until all fibers of a range have ended, in whatever way. Suspends. Throws as wait_any.
+/// Waits until all handles of a range have ended, in whatever way. Suspends. Throws as wait_any.
 template <std::ranges::input_range Range>
-void wait_all(const Range& fibers) {
-  for (const auto& f : fibers) f.join();
+void wait_all(const Range& handles) {
+  for (const auto& h : handles) detail::wait_for_end(h);
 }
-/// The same for the given fibers.
-template <class... T>
-void wait_all(const fiber<T>&... fibers) {
-  (fibers.join(), ...);
+/// The same for the given handles.
+template <class... Handle>
+requires detail::handles<Handle...>
+void wait_all(const Handle&... handles) {
+  (detail::wait_for_end(handles), ...);
 }
 /// The same for at most `d`; false if that passed first. std::invalid_argument if `d` is negative.
 template <std::ranges::input_range Range, class Rep, class Period>
-bool wait_all_for(const Range& fibers, std::chrono::duration<Rep, Period> d) {
+bool wait_all_for(const Range& handles, std::chrono::duration<Rep, Period> d) {
   const std::int64_t at = detail::deadline_after(detail::checked_duration("coir::wait_all_for", d));
-  for (const auto& f : fibers) {
-    f.ready();  // throws if it belongs to no fiber
-    if (!detail::join_fiber_until(f.base(), at)) return false;
+  for (const auto& h : handles) {
+    detail::identity(h);
+    if (!detail::wait_for_end(h, at)) return false;
   }
   return true;
 }
 
-/// Waits for all fibers of a range and returns their results in the order of the range (nothing for
-/// fiber<void>).
+/// Cancels all handles of a range. Does not wait for their ends, and never suspends. std::logic_error if one
+/// belongs to nothing; those before it have been cancelled then.
+template <std::ranges::input_range Range>
+void cancel_all(const Range& handles) {
+  for (const auto& h : handles) h.cancel();
+}
+/// Cancels all handles of a range and waits at most `d` until they have ended, cleaning up included; whether
+/// they have. Suspends. Throws as wait_any (all have been cancelled then), and std::invalid_argument if `d`
+/// is negative.
+template <std::ranges::input_range Range, class Rep, class Period>
+bool cancel_all_for(const Range& handles, std::chrono::duration<Rep, Period> d) {
+  detail::checked_duration("coir::cancel_all_for", d);
+  cancel_all(handles);
+  return wait_all_for(handles, d);
+}
+
+/// Waits for all handles of a range and returns their results in the order of the range (nothing for void).
 ///
 /// If one ends by an exception, that is rethrown at once, the first in time if several do; the others run on.
 /// Suspends. Throws also as wait_any.
 template <std::ranges::input_range Range>
-auto gather(const Range& fibers) {
-  using result = typename std::ranges::range_value_t<Range>::result_type;
-  detail::completion order;
-  std::vector<std::ranges::range_value_t<Range>> all(std::ranges::begin(fibers), std::ranges::end(fibers));
-  for (const auto& f : all) f.ready();
-  for (std::size_t i = 0; i < all.size(); ++i) order.add(all[i].base(), i);
-  for (std::size_t i = 0; i < all.size(); ++i) all[*order.next(detail::never_ns)].get();
+auto gather(const Range& handles) {
+  using result = detail::result_of_handle<std::ranges::range_value_t<Range>>;
+  const auto all = detail::checked_handles(handles);
+  {
+    detail::completion order(all.size());
+    for (const auto& h : all) order.add(h);
+    for (std::size_t i = 0; i < all.size(); ++i) all[*order.next(detail::never_ns)].get();
+  }
   if constexpr (!std::is_void_v<result>) {
     std::vector<std::remove_cvref_t<result>> results;
     results.reserve(all.size());
-    for (const auto& f : all) results.push_back(f.get());
+    for (const auto& h : all) results.push_back(h.get());
     return results;
   }
 }
 
-/// The same for the given fibers; returns a tuple of the results, without the void ones.
-template <class... T>
-auto gather(const fiber<T>&... fibers) {
-  detail::completion order;
-  const std::size_t count = sizeof...(T);
-  std::size_t index = 0;
-  (static_cast<void>(fibers.ready()), ...);
-  (order.add(fibers.base(), index++), ...);
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t ended = *order.next(detail::never_ns);
-    std::size_t at = 0;
-    ((at++ == ended ? static_cast<void>(fibers.get()) : static_cast<void>(0)), ...);
+/// The same for the given handles; returns a tuple of the results, without the void ones.
+template <class... Handle>
+requires detail::handles<Handle...>
+auto gather(const Handle&... handles) {
+  const std::size_t count = sizeof...(Handle);
+  {
+    detail::completion order(count);
+    (static_cast<void>(detail::identity(handles)), ...);
+    (order.add(handles), ...);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t ended = *order.next(detail::never_ns);
+      std::size_t at = 0;
+      ((at++ == ended ? static_cast<void>(handles.get()) : static_cast<void>(0)), ...);
+    }
   }
-  return std::tuple_cat(detail::result_or_nothing(fibers)...);
+  return std::tuple_cat(detail::result_or_nothing(handles)...);
 }
 
 }  // namespace coir

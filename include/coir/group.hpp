@@ -4,53 +4,44 @@
 #include <cstddef>
 #include <utility>
 
-#include "coir/detail/wait_list.hpp"
+#include "coir/detail/group_core.hpp"
+#include "coir/detail/time.hpp"
 #include "coir/fiber.hpp"
 
 namespace coir {
 
-namespace detail {
-
-class group_core {
- public:
-  group_core() noexcept = default;
-  ~group_core();
-  group_core(const group_core&) = delete;
-  group_core& operator=(const group_core&) = delete;
-
-  void add(fiber_base* f);
-  bool join(std::int64_t deadline_ns);
-  void cancel() noexcept;
-  std::size_t size() const noexcept { return size_; }
-
- private:
-  struct member;
-  friend struct member;
-
-  member* first_ = nullptr;
-  std::size_t size_ = 0;
-  wait_list joiners_;
-  std::exception_ptr first_error_;
+/// What a group does when an exception other than coir::cancelled leaves one of its fibers.
+enum class on_failure {
+  go_on,         ///< The others go on; join throws the exception when all have ended.
+  cancel_others  ///< The others are cancelled, as are those spawned until join has thrown it.
 };
-
-}  // namespace detail
 
 /// Fibers that belong together: none outlives the group.
 ///
 /// A fiber leaves the group when it ends, so a group that lives long does not grow. Context: one thread.
 class group {
  public:
-  group() noexcept = default;
+  explicit group(on_failure then = on_failure::go_on) noexcept : core_(then == on_failure::cancel_others) {}
   /// Cancels the fibers that still run and waits for their ends (whatever happens to the caller meanwhile).
   /// Suspends.
   ~group() = default;
+  group(const group&) = delete;
+  group& operator=(const group&) = delete;
 
   /// As coir::spawn, in this group.
   template <class... Args>
   auto spawn(Args&&... args) {
     auto f = coir::spawn(std::forward<Args>(args)...);
-    core_.add(f.base());
+    core_.add_fresh(f.base());
     return f;
+  }
+  /// Takes in a fiber that was spawned elsewhere on this thread; no effect if it has ended well, and as if it
+  /// ended now if not. Never suspends. Throws std::bad_alloc; std::invalid_argument if it is another
+  /// thread's; std::logic_error if the handle belongs to no fiber.
+  template <class T>
+  void add(const fiber<T>& f) {
+    f.ready();
+    core_.add(f.base());
   }
 
   /// Waits until no fiber is left, those spawned meanwhile included. Suspends.
@@ -64,6 +55,14 @@ class group {
   }
   /// Cancels all fibers of the group. Never suspends.
   void cancel() noexcept { core_.cancel(); }
+  /// Cancels all fibers that are in the group and waits at most `d` until they have ended, cleaning up
+  /// included; whether they have. Suspends. Throws cancelled, timed_out or what was raised if the caller's
+  /// wait is interrupted, std::invalid_argument if `d` is negative; what left the fibers is for join.
+  template <class Rep, class Period>
+  bool cancel_for(std::chrono::duration<Rep, Period> d) {
+    const std::int64_t ns = detail::checked_duration("coir::group::cancel_for", d);
+    return core_.cancel_until(detail::deadline_after(ns));
+  }
   /// Fibers that have not ended.
   std::size_t size() const noexcept { return core_.size(); }
   bool empty() const noexcept { return size() == 0; }

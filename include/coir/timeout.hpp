@@ -55,18 +55,36 @@ class timeout {
   template <class Rep, class Period>
   explicit timeout(std::chrono::duration<Rep, Period> d)
       : timeout(nanoseconds_tag{}, detail::checked_duration("coir::timeout", d)) {}
+  /// Expires at the point `t` of any clock; at the next wait if that has passed.
+  template <class Clock, class Duration>
+  explicit timeout(std::chrono::time_point<Clock, Duration> t)
+      : timeout(deadline_tag{}, detail::deadline_at(t)) {}
   ~timeout();
   timeout(const timeout&) = delete;
   timeout& operator=(const timeout&) = delete;
 
   /// Whether the time is over.
   bool expired() const noexcept;
+  /// Begins anew with `d` from now, also if it had expired or was cancelled; what was thrown already was.
+  /// Throws std::invalid_argument if `d` is negative, and changes nothing then.
+  template <class Rep, class Period>
+  void reset(std::chrono::duration<Rep, Period> d) {
+    reset_ns(detail::deadline_after(detail::checked_duration("coir::timeout::reset", d)));
+  }
+  /// The same with a point of any clock.
+  template <class Clock, class Duration>
+  void reset(std::chrono::time_point<Clock, Duration> t) {
+    reset_ns(detail::deadline_at(t));
+  }
   /// Takes the limit away; no effect on what was thrown already.
   void cancel() noexcept;
 
  private:
   struct nanoseconds_tag {};
+  struct deadline_tag {};
   timeout(nanoseconds_tag, long long ns);
+  timeout(deadline_tag, long long at_ns);
+  void reset_ns(long long at_ns) noexcept;
   alignas(8) std::byte scope_[96];
 };
 

@@ -36,8 +36,16 @@ using detail::has_result;
 using detail::is_main;
 using detail::own_stack_size;
 
-struct callback : base::list_node {
-  void (*run)(callback* self, detail::fiber_base* ended) noexcept;  // frees itself
+// What is called when a fiber has ended (lib/task/links.cpp).
+struct link : base::list_node {
+  void (*run)(void* context);
+  void (*drop)(void* context) noexcept;
+  void* context;
+  std::uint64_t id;
+};
+
+struct link_list : base::list<link> {
+  std::uint64_t last_id = 0;
 };
 
 struct fiber : detail::fiber_base {
@@ -46,13 +54,13 @@ struct fiber : detail::fiber_base {
   base::list_node all;        // in scheduler::fibers
   // 128 bytes: all that a fiber touches which neither waits nor has a name
   context::stack stack;
-  char* name = nullptr;                       // heap copy, or null
-  wait::timeout_scope* timeouts = nullptr;    // innermost first
-  std::exception_ptr raised;                  // by fiber::raise, not yet thrown
-  base::list<callback>* callbacks = nullptr;  // on_done
-  void* locals = nullptr;                     // its coir::local objects: lib/task/data.hpp
-  void* values = nullptr;                     // the coir::inherited ones it sees
-  base::inbox_node inbox;                     // wake-ups from other threads
+  char* name = nullptr;                     // heap copy, or null
+  wait::timeout_scope* timeouts = nullptr;  // innermost first
+  std::exception_ptr raised;                // by fiber::raise, not yet thrown
+  link_list* links = nullptr;               // on_done; guarded by joiners.lock
+  void* locals = nullptr;                   // its coir::local objects: lib/task/data.hpp
+  void* values = nullptr;                   // the coir::inherited ones it sees
+  base::inbox_node inbox;                   // wake-ups from other threads
   std::uint32_t shield_depth = 0;
   std::uint32_t patch_off_depth = 0;  // scopes in which its calls are not patched
   bool has_signal_mask = false;       // its own, in `signal_mask` while it does not run

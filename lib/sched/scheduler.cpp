@@ -216,8 +216,8 @@ void scheduler::recycle(fiber* f) noexcept {
 void scheduler::clean(fiber& f) noexcept {
   std::free(f.name);
   f.name = nullptr;
-  delete f.callbacks;
-  f.callbacks = nullptr;
+  delete f.links;
+  f.links = nullptr;
   f.raised = nullptr;
   f.timeouts = nullptr;
   f.shield_depth = f.patch_off_depth = 0;

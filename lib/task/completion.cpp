@@ -1,69 +1,108 @@
-#include <atomic>
-#include <limits>
+#include "coir/detail/completion.hpp"
 
-#include "coir/gather.hpp"
-#include "coir/queue.hpp"
+#include <memory>
+
+#include "wait/interrupt.hpp"
+#include "wait/waiter.hpp"
+
+// I1: `lock` guards the queue of those that ended, and `refs`.
+// I2: a place holds a reference from reserve until its link's context is dropped or its link taken out, so a
+//     link that runs on another thread finds the state although the completion is gone.
 
 namespace coir::detail {
 
-// Shared by the completion and the callbacks of the fibers it watches; a callback may run on another thread
-// after the completion is gone.
-struct completion::state {
-  std::atomic<std::size_t> refs{1};
-  fifo_store<std::size_t> store;
-  queue_core ended{store, &move, std::numeric_limits<std::size_t>::max()};
+struct completion::place {
+  state* owner;
+  place* next = nullptr;
+  const void* handle;
+  bool (*remove)(const void* handle, void* link);
+  void* link = nullptr;  // null: it has ended, or has been named
+};
 
-  static void move(void* from, void* to) {
-    static_cast<std::optional<std::size_t>*>(to)->emplace(*static_cast<std::size_t*>(from));
-  }
+struct completion::state {
+  wait_list waiters;
+  place* first = nullptr;
+  place* last = nullptr;
+  std::size_t refs = 1;
+  std::unique_ptr<place[]> places;
+
+  explicit state(std::size_t count) : places(new place[count]) {}
 
   void release() noexcept {
-    if (refs.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    waiters.lock.lock();
+    const bool unused = --refs == 0;
+    waiters.lock.unlock();
+    if (unused) delete this;
   }
 };
 
-namespace {
+completion::completion(std::size_t count) : state_(new state(count)) {}
 
-template <class State>
-struct watcher {
-  State* state;
-  std::size_t index;
-
-  static void run(void* context, fiber_base*) {
-    auto* w = static_cast<watcher*>(context);
-    w->state->ended.push(&w->index, at_once_ns);
-  }
-  static void drop(void* context) noexcept {
-    auto* w = static_cast<watcher*>(context);
-    w->state->release();
-    delete w;
-  }
-};
-
-}  // namespace
-
-completion::completion() : state_(new state) {}
 completion::~completion() {
+  for (std::size_t i = 0; i < added_; ++i) {
+    place& p = state_->places[i];
+    if (p.link != nullptr && p.remove(p.handle, p.link)) state_->release();
+  }
   state_->release();
 }
 
-void completion::add(fiber_base* f, std::size_t index) {
-  using node = watcher<state>;
-  auto w = std::make_unique<node>(node{state_, index});
-  state_->refs.fetch_add(1, std::memory_order_relaxed);
-  try {
-    add_callback(f, &node::run, &node::drop, w.get());
-  } catch (...) {
-    state_->release();
-    throw;
-  }
-  (void)w.release();
+completion::place* completion::reserve(const void* handle, bool (*remove)(const void*, void*)) {
+  place* p = &state_->places[added_++];
+  p->owner = state_;
+  p->handle = handle;
+  p->remove = remove;
+  state_->waiters.lock.lock();
+  ++state_->refs;
+  state_->waiters.lock.unlock();
+  return p;
+}
+
+void completion::set_link(place* p, void* link) noexcept {
+  p->link = link;
+}
+
+void completion::give_up(place* p) noexcept {
+  --added_;
+  drop(p);
+}
+
+void completion::ended(void* context) {
+  auto* p = static_cast<place*>(context);
+  state& s = *p->owner;
+  s.waiters.lock.lock();
+  (s.last != nullptr ? s.last->next : s.first) = p;
+  s.last = p;
+  wait::queued_waiter* w = wait::claim_first_locked(s.waiters);
+  s.waiters.lock.unlock();
+  if (w != nullptr) w->wake();
+}
+
+void completion::drop(void* context) noexcept {
+  static_cast<place*>(context)->owner->release();
 }
 
 std::optional<std::size_t> completion::next(std::int64_t deadline_ns) {
-  std::optional<std::size_t> index;
-  state_->ended.pop(&index, deadline_ns);
-  return index;
+  sched::scheduler& s = sched::scheduler::ensure();
+  state& here = *state_;
+  for (;;) {
+    const wait::mode m = wait::begin_wait(s);
+    if (named_ == added_) return std::nullopt;
+    wait::queued_waiter w(s);
+    here.waiters.lock.lock();
+    if (place* p = here.first) {
+      here.first = p->next;
+      if (here.first == nullptr) here.last = nullptr;
+      here.waiters.lock.unlock();
+      p->link = nullptr;
+      ++named_;
+      return static_cast<std::size_t>(p - here.places.get());
+    }
+    wait::enqueue_locked(here.waiters, w);
+    here.waiters.lock.unlock();
+    const wait::outcome o = wait::park_queued(here.waiters, w, "the next to end", deadline_ns, m);
+    wait::end_wait(s, o);
+    if (o == wait::outcome::timed_out) return std::nullopt;
+  }
 }
 
 }  // namespace coir::detail

@@ -1,8 +1,15 @@
-#include "coir/group.hpp"
+#include "task/group.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <stdexcept>
+#include <string>
+#include <typeinfo>
+#include <utility>
+#include <vector>
 
+#include "coir/fiber.hpp"
 #include "coir/this_fiber.hpp"
 #include "coir/timeout.hpp"
 #include "wait/interrupt.hpp"
@@ -10,56 +17,81 @@
 
 namespace coir::detail {
 
-// One fiber of a group; owned by its on_done callback.
-struct group_core::member {
-  group_core* group;
-  fiber_base* fiber;
-  member* next = nullptr;
-  member* prev = nullptr;
+namespace {
+// Of an exception that left a fiber: not the end that was asked for.
+bool is_failure(const std::exception_ptr& error) noexcept {
+  return error != nullptr && *error.__cxa_exception_type() != typeid(cancelled);
+}
+}  // namespace
 
-  static void ended(void* context, fiber_base* f) {
-    auto* m = static_cast<member*>(context);
-    group_core& g = *m->group;
-    if (f->error != nullptr && !sched::record(f)->has(sched::error_observed)) {
-      mark_observed(f);
-      if (g.first_error_ == nullptr) g.first_error_ = f->error;
-    }
-    m->unlink();
-    if (g.size_ != 0) return;
-    g.joiners_.lock.lock();
-    wait::wake_all_locked(g.joiners_);
-    g.joiners_.lock.unlock();
+void group_core::member::ended(void* context) {
+  auto* m = static_cast<member*>(context);
+  group_core& g = *m->group;
+  const bool failed = is_failure(m->fiber->error);
+  if (failed) {
+    mark_observed(m->fiber);
+    if (g.first_error_ == nullptr) g.first_error_ = m->fiber->error;
   }
-  static void drop(void* context) noexcept { delete static_cast<member*>(context); }
+  m->unlink();
+  if (failed && g.fails_together_) g.cancel();
+  g.left(*m);
+  if (g.size_ != 0) return;
+  g.joiners_.lock.lock();
+  wait::wake_all_locked(g.joiners_);
+  g.joiners_.lock.unlock();
+}
 
-  void unlink() noexcept {
-    (prev != nullptr ? prev->next : group->first_) = next;
-    if (next != nullptr) next->prev = prev;
-    --group->size_;
-  }
-};
+void group_core::member::unlink() noexcept {
+  (prev != nullptr ? prev->next : group->first_) = next;
+  if (next != nullptr) next->prev = prev;
+  --group->size_;
+}
 
-void group_core::add(fiber_base* f) {
+group_core::member* group_core::add(fiber_base* f) {
+  if (f->home != &sched::scheduler::ensure())
+    throw std::invalid_argument("coir::group::add: fiber=#" + std::to_string(fiber_id(f)) +
+                                ": expected a fiber of the calling thread");
   auto m = std::make_unique<member>(member{this, f});
   m->next = first_;
   if (first_ != nullptr) first_->prev = m.get();
   first_ = m.get();
   ++size_;
   try {
-    add_callback(f, &member::ended, &member::drop, m.get());
+    add_link(f, &member::ended, &member::drop, m.get());
   } catch (...) {
     m->unlink();
-    cancel_fiber(f);  // it has not begun: it never will
     throw;
   }
-  (void)m.release();
+  if (fails_together_ && first_error_ != nullptr) cancel_fiber(f);
+  return m.release();
+}
+
+group_core::member* group_core::add_fresh(fiber_base* f) {
+  try {
+    return add(f);
+  } catch (...) {
+    cancel_fiber(f);
+    throw;
+  }
 }
 
 void group_core::cancel() noexcept {
   for (member* m = first_; m != nullptr; m = m->next) cancel_fiber(m->fiber);
 }
 
-bool group_core::join(std::int64_t deadline_ns) {
+bool group_core::cancel_until(std::int64_t deadline_ns) {
+  std::vector<coir::fiber<void>> all;  // of whatever type: only to be waited for
+  all.reserve(size_);
+  for (member* m = first_; m != nullptr; m = m->next) {
+    retain(m->fiber);
+    all.emplace_back(m->fiber);
+  }
+  cancel();
+  return std::all_of(all.begin(), all.end(),
+                     [&](const coir::fiber<void>& f) { return join_fiber_until(f.base(), deadline_ns); });
+}
+
+bool group_core::wait(std::int64_t deadline_ns) {
   while (size_ != 0) {
     sched::scheduler& s = sched::scheduler::ensure();
     const wait::mode m = wait::begin_wait(s);
@@ -71,21 +103,42 @@ bool group_core::join(std::int64_t deadline_ns) {
     wait::end_wait(s, o);
     if (o == wait::outcome::timed_out) return false;
   }
-  if (first_error_ != nullptr) std::rethrow_exception(std::exchange(first_error_, nullptr));
   return true;
 }
 
-group_core::~group_core() {
+bool group_core::join(std::int64_t deadline_ns) {
+  if (!wait(deadline_ns)) return false;
+  throw_first_error();
+  return true;
+}
+
+void group_core::throw_first_error() {
+  if (first_error_ != nullptr) std::rethrow_exception(std::exchange(first_error_, nullptr));
+}
+
+group_core::member* group_core::member_of(fiber_base* base) const noexcept {
+  sched::fiber& f = *sched::record(base);
+  member* found = nullptr;
+  f.joiners.lock.lock();
+  for (sched::link* l = f.links != nullptr ? f.links->front() : nullptr; l != nullptr && found == nullptr;
+       l = f.links->after(l))
+    if (l->run == &member::ended && static_cast<member*>(l->context)->group == this)
+      found = static_cast<member*>(l->context);
+  f.joiners.lock.unlock();
+  return found;
+}
+
+void group_core::end() noexcept {
   if (size_ == 0) return;
   cancel();
   const this_fiber::shield undisturbed;
   while (size_ != 0) {
     try {
-      join(never_ns);
+      wait(never_ns);
     } catch (const deadlock&) {
       std::abort();  // it was described on stderr, and a destructor can neither throw nor return
     } catch (...) {
-      // What a child threw while it was cancelled has nowhere to go.
+      // Nothing else comes through the shield.
     }
   }
 }

@@ -7,6 +7,8 @@ namespace coir::task {
 
 // Runs the callable of `self`, keeps what leaves it, and wakes who waits for the end.
 void body(sched::fiber* self) noexcept;
+// The links of an ended fiber are called, in their order.
+void run_links(sched::fiber& ended) noexcept;
 // The last reference to an ended fiber is gone: destroys the result, reports an exception nobody saw, frees
 // the stack.
 void dispose(sched::fiber* ended) noexcept;

@@ -26,32 +26,15 @@ namespace {
 using sched::fiber;
 using sched::record;
 
-struct user_callback : sched::callback {
-  void (*call)(void* context, detail::fiber_base* ended);
-  void (*drop)(void* context) noexcept;
-  void* context;
-};
-
-void run_callback(sched::callback* self, detail::fiber_base* ended) noexcept {
-  const std::unique_ptr<user_callback> c(static_cast<user_callback*>(self));
-  try {
-    c->call(c->context, ended);
-  } catch (...) {
-    report_exception(*record(ended), std::current_exception(), "a callback of");
-  }
-  c->drop(c->context);
-}
-
-// Publishes the end of `self` and wakes who waits for it. Whether there were callbacks to run.
+// Publishes the end of `self` and wakes who waits for it. Whether there may have been links to run.
 bool publish_end(fiber* self) noexcept {
   self->joiners.lock.lock();
   self->state.store(detail::fiber_state::done, std::memory_order_release);  // pairs with fiber_base::done
-  base::list<sched::callback>* callbacks = self->has(sched::has_extras) ? self->callbacks : nullptr;
+  const bool linked = self->has(sched::has_extras) && self->links != nullptr;
   wait::wake_all_locked(self->joiners);
   self->joiners.lock.unlock();
-  if (__builtin_expect(callbacks != nullptr, 0))
-    while (sched::callback* c = callbacks->pop_front()) c->run(c, self);
-  return callbacks != nullptr;
+  if (__builtin_expect(linked, 0)) run_links(*self);
+  return linked;
 }
 
 void dispose_result(fiber* f) noexcept {
@@ -82,13 +65,12 @@ void body(fiber* self) noexcept {
   }
   if (__builtin_expect(self->home->has_data(), 0)) end_data(*self);
   // If nobody can ask any more, what the result's destructor does is done on the fiber's own stack. The rest
-  // of the record is read only then: another thread's handle may be adding a callback, which may still ask.
+  // of the record is read only then: another thread's handle may be adding a link, which may still ask.
   if (self->refs.load(std::memory_order_acquire) == 1 &&
-      !(self->has(sched::has_extras) && self->callbacks != nullptr))
+      !(self->has(sched::has_extras) && self->links != nullptr))
     dispose_result(self);
-  const bool called_back = publish_end(self);
-  if (__builtin_expect(called_back, 0) && self->refs.load(std::memory_order_acquire) == 1)
-    dispose_result(self);
+  const bool linked = publish_end(self);
+  if (__builtin_expect(linked, 0) && self->refs.load(std::memory_order_acquire) == 1) dispose_result(self);
 }
 
 void dispose(fiber* f) noexcept {
@@ -225,27 +207,6 @@ std::uint64_t fiber_id(const fiber_base* f) noexcept {
 }
 const char* fiber_name(const fiber_base* f) noexcept {
   return record(f)->display_name();
-}
-
-void add_callback(fiber_base* base, void (*call)(void*, fiber_base*), void (*drop)(void*) noexcept,
-                  void* context) {
-  sched::fiber* f = record(base);
-  auto c = std::make_unique<task::user_callback>();
-  c->run = task::run_callback;
-  c->call = call;
-  c->drop = drop;
-  c->context = context;
-  auto fresh = std::make_unique<base::list<sched::callback>>();
-  f->joiners.lock.lock();
-  const bool ended = f->done();
-  if (!ended) {
-    if (f->callbacks == nullptr) f->callbacks = fresh.release();
-    f->set(sched::has_extras);
-    f->callbacks->push_back(c.get());
-  }
-  f->joiners.lock.unlock();
-  sched::callback* added = c.release();
-  if (ended) added->run(added, f);
 }
 
 void check_run_context() {

@@ -1,5 +1,7 @@
 #include "coir/this_fiber.hpp"
 
+#include <stdexcept>
+
 #include "wait/interrupt.hpp"
 #include "wait/waiter.hpp"
 
@@ -63,6 +65,16 @@ void sleep_until_ns(std::int64_t deadline_ns) {
   sched::scheduler& s = sched::scheduler::ensure();
   if (deadline_ns <= s.now()) return this_fiber::yield();
   sleep(s, deadline_ns);
+}
+
+void check_period(std::int64_t period_ns) {
+  if (period_ns == 0) throw std::invalid_argument("coir::spawn_every: period=0 s: expected more than zero");
+}
+
+void sleep_to_tick(std::int64_t begin_ns, std::int64_t period_ns) {
+  sched::scheduler& s = sched::scheduler::ensure();
+  const std::int64_t passed = s.now() - begin_ns;
+  sleep(s, base::add_saturated(s.now(), period_ns - passed % period_ns));
 }
 
 }  // namespace coir::detail

@@ -155,9 +155,14 @@ int interrupt_errno(const sched::fiber& f) noexcept {
 timeout_scope::timeout_scope(sched::scheduler& s, base::nanoseconds deadline) noexcept
     : fiber_(s.current()), outer_(fiber_->timeouts), shield_depth_(fiber_->shield_depth) {
   fiber_->timeouts = this;
-  timer_.when = deadline;
   timer_.fire = on_expiry;
   timer_.scope = this;
+  arm(deadline);
+}
+
+void timeout_scope::arm(base::nanoseconds deadline) noexcept {
+  sched::scheduler& s = *fiber_->home;
+  timer_.when = deadline;
   if (deadline == base::never) return;
   if (deadline <= s.now())
     on_expiry(&timer_);
@@ -175,6 +180,11 @@ void timeout_scope::cancel() noexcept {
   if (timer_.armed()) fiber_->home->remove_timer(&timer_);
   expired_ = false;
   refresh(*fiber_);
+}
+
+void timeout_scope::reset(base::nanoseconds deadline) noexcept {
+  cancel();
+  arm(deadline);
 }
 
 void timeout_scope::on_expiry(sched::timer* t) noexcept {
@@ -230,11 +240,17 @@ timeout::timeout(nanoseconds_tag, long long ns) {
   sched::scheduler& s = sched::scheduler::ensure();
   new (scope_) wait::timeout_scope(s, base::add_saturated(s.now(), ns));
 }
+timeout::timeout(deadline_tag, long long at_ns) {
+  new (scope_) wait::timeout_scope(sched::scheduler::ensure(), at_ns);
+}
 timeout::~timeout() {
   scope_of(scope_)->~timeout_scope();
 }
 bool timeout::expired() const noexcept {
   return scope_of(const_cast<std::byte*>(scope_))->expired();
+}
+void timeout::reset_ns(long long at_ns) noexcept {
+  scope_of(scope_)->reset(at_ns);
 }
 void timeout::cancel() noexcept {
   scope_of(scope_)->cancel();

@@ -70,13 +70,14 @@ class timeout_scope {
 
   bool expired() const noexcept { return expired_; }
   void cancel() noexcept;
-  void rearm(sched::scheduler& s) noexcept;  // after fork
+  void reset(base::nanoseconds deadline) noexcept;
 
  private:
   struct scope_timer : sched::timer {
     timeout_scope* scope;
   };
   static void on_expiry(sched::timer* t) noexcept;
+  void arm(base::nanoseconds deadline) noexcept;
 
   friend void refresh(sched::fiber& f) noexcept;
   friend const timeout_scope* first_expired(const sched::fiber& f) noexcept;

@@ -35,7 +35,7 @@ enum fiber_flag : std::uint8_t {
   is_main = 1,         // a thread's own stack
   has_result = 2,      // `dispose` has something to do
   error_observed = 4,  // some handle rethrew or looked at the exception
-  has_extras = 8,      // a name or callbacks: there is something to free
+  has_extras = 8,      // a name or links: there is something to free
   own_stack_size = 16,
   carries_flow = 32,  // something of the thread is this fiber's own while it runs: see scheduler::carry
 };

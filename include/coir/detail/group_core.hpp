@@ -1,0 +1,54 @@
+// What group, pool and map share: fibers of one thread, none of which outlives the owner. Internal.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+
+#include "coir/detail/fiber_base.hpp"
+#include "coir/detail/wait_list.hpp"
+
+namespace coir::detail {
+
+class group_core {
+ public:
+  struct member;
+
+  explicit group_core(bool fails_together = false) noexcept : fails_together_(fails_together) {}
+  virtual ~group_core() { end(); }
+  group_core(const group_core&) = delete;
+  group_core& operator=(const group_core&) = delete;
+
+  // The member is valid until its fiber has ended. Throws std::bad_alloc; std::invalid_argument if the fiber
+  // is another thread's.
+  member* add(fiber_base* f);
+  // The same for a fiber just spawned; if this throws, it never runs.
+  member* add_fresh(fiber_base* f);
+  // Waits until none is left; false at the deadline.
+  bool wait(std::int64_t deadline_ns);
+  // The same, and throws the first error since the last time.
+  bool join(std::int64_t deadline_ns);
+  void cancel() noexcept;
+  // Cancels those that are in it now and waits for their ends; false at the deadline.
+  bool cancel_until(std::int64_t deadline_ns);
+  // The membership of a fiber of this thread that has not ended; null if it is none of this group's.
+  member* member_of(fiber_base* f) const noexcept;
+  std::size_t size() const noexcept { return size_; }
+
+ protected:
+  // Cancels all and waits for their ends, whatever happens. Derived classes call it in their destructors.
+  void end() noexcept;
+  void throw_first_error();
+
+ private:
+  // `m`'s fiber has ended, and it is not counted any more.
+  virtual void left(member&) noexcept {}
+
+  member* first_ = nullptr;
+  std::size_t size_ = 0;
+  wait_list joiners_;
+  std::exception_ptr first_error_;
+  const bool fails_together_;
+};
+
+}  // namespace coir::detail
