@@ -60,7 +60,7 @@ class watch_set {
   // After stop: calls `gone(index)` for those that were closed meanwhile, though their numbers may be in use
   // again. True if there were any.
   template <class Gone>
-  bool closed(Gone gone) const noexcept {
+  bool closed(Gone gone) const {
     bool any = false;
     for (std::size_t i = 0; i < used_; ++i) {
       const waiting_operation& op = operations_[i];
@@ -76,11 +76,11 @@ class watch_set {
       if (operations_[i].result < 0 && operations_[i].result != -ECANCELED) return true;
     return false;
   }
-  // After stop: calls `f(index)` for those that are ready.
+  // After stop: calls `f(index, result)` for those that ended by themselves.
   template <class F>
-  void ready(F f) const noexcept {
+  void ended(F f) const {
     for (std::size_t i = 0; i < used_; ++i)
-      if (operations_[i].result > 0) f(operations_[i].size);
+      if (operations_[i].result != -ECANCELED) f(operations_[i].size, operations_[i].result);
   }
 
  private:
