@@ -16,7 +16,9 @@ namespace coir {
 template <class T>
 class channel {
  public:
-  channel() noexcept : core_(&move) {}
+  using value_type = T;
+
+  channel() noexcept : core_(&detail::move_into_slot<T>) {}
   channel(const channel&) = delete;
   channel& operator=(const channel&) = delete;
 
@@ -61,10 +63,10 @@ class channel {
   /// Whether it was closed.
   bool closed() const noexcept { return core_.closed(); }
 
+  /// Internal.
+  detail::channel_core& core() noexcept { return core_; }
+
  private:
-  static void move(void* from, void* to) {
-    static_cast<std::optional<T>*>(to)->emplace(std::move(*static_cast<T*>(from)));
-  }
   std::optional<T> pop_until_ns(std::int64_t deadline_ns) {
     std::optional<T> slot;
     core_.pop(&slot, deadline_ns);

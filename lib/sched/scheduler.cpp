@@ -17,6 +17,7 @@
 namespace coir::detail {
 constinit thread_local std::uint32_t cooperative = 0;
 constinit thread_local std::uint32_t patch_off = 0;
+constinit thread_local const fiber_place* running = nullptr;
 }  // namespace coir::detail
 
 namespace coir::sched {
@@ -103,6 +104,7 @@ scheduler& scheduler::make_for_this_thread() {
     throw;
   }
   m->open(this_thread);
+  this_thread->tell_running();
   if (__builtin_expect(thread_begins != nullptr, 0)) thread_begins();
   return *this_thread;
 }
@@ -134,6 +136,7 @@ scheduler::scheduler(unsigned slot)
 scheduler::~scheduler() {
   if ((live_ != 0 || has_data_) && up.thread_ends != nullptr) up.thread_ends(*this);
   this_thread = nullptr;  // first: a signal handler would post to the mailbox
+  detail::running = nullptr;
   mail().retire();
   mail().deliver_all();
   detail::cooperative = detail::patch_off = 0;
@@ -308,12 +311,14 @@ detail::switch_request scheduler::guest_park(const char* reason) noexcept {
 
 void scheduler::invite(guest_host* g) noexcept {
   guest_ = g;
+  detail::running = nullptr;
   ++detail::cooperative;
   main_.state.store(fiber_state::running, std::memory_order_relaxed);
 }
 
 void scheduler::dismiss_guest() noexcept {
   guest_ = nullptr;
+  tell_running();
   main_.state.store(fiber_state::ready, std::memory_order_relaxed);
   --detail::cooperative;
   if (thread_over_) end(this);

@@ -271,6 +271,8 @@ class scheduler {
   static void clean(fiber& f) noexcept;
   // Gives a record its number and its place among this thread's fibers.
   void enter(fiber* f) noexcept;
+  // SAFETY: a fiber begins with its fiber_base, and the place is read as one that may alias.
+  void tell_running() noexcept { detail::running = reinterpret_cast<const detail::fiber_place*>(&current_); }
   explicit scheduler(unsigned slot);
   static scheduler& make_for_this_thread();
   static void end(scheduler* s) noexcept;

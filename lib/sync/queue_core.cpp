@@ -1,22 +1,20 @@
+#include "coir/detail/queue_core.hpp"
+
 #include <stdexcept>
 #include <string>
 
-#include "coir/detail/channel_core.hpp"
 #include "sync/transfer.hpp"
 
-// I1: poppers wait only while the store is empty, pushers only while it is full.
-// I2: an item for a waiting popper goes straight into its slot; the room a pop makes goes straight to the
-// first
-//     waiting pusher. So both are first come, first served, and a cancelled waiter swallows nothing.
+// I1: poppers wait only while the store is empty, pushers only while it is full. I2: an item for a waiting
+// popper goes straight into its slot; the room a pop makes goes straight to the first waiting pusher. So both
+// are first come, first served, and a cancelled waiter swallows nothing.
 
 namespace coir::detail {
 
 using guard = sync::list_guard;
-using sync::close_all_locked;
-using sync::mode_for;
 
 queue_core::queue_core(item_store& store, move_item move, std::size_t capacity)
-    : store_(store), move_(move), capacity_(capacity) {
+    : exchange_core(move), capacity_(capacity), store_(store) {
   if (capacity == 0)
     throw std::invalid_argument("coir::queue: capacity=0: expected at least 1 (a channel holds none)");
 }
@@ -29,89 +27,73 @@ transfer queue_core::pop(void* slot, std::int64_t deadline_ns) {
   return sync::repeat([&] { return try_pop(slot, deadline_ns); });
 }
 
-transfer queue_core::try_push(void* item, std::int64_t deadline_ns) {
-  const wait::mode m = mode_for(deadline_ns);
-  wait::queued_waiter w(*sched::scheduler::existing());
-  {
-    const guard g(poppers_);
-    if (closed_) return transfer::closed;
-    if (wait::queued_waiter* popper = wait::claim_first_locked(poppers_)) {
-      sync::hand_over(move_, item, popper->item, *popper);
-      ++unfinished_;
-      popper->wake();
-      return transfer::done;
-    }
-    if (store_.size() < capacity_) {
-      store_.put(item);
-      ++unfinished_;
-      return transfer::done;
-    }
-    if (deadline_ns == at_once_ns) return transfer::timed_out;
-    w.item = item;
-    wait::enqueue_locked(pushers_, w);
+transfer queue_core::push_locked(void* item) {
+  if (closed_) return transfer::closed;
+  if (wait::queued_waiter* popper = wait::claim_first_locked(poppers_)) {
+    sync::hand_over(move_, item, popper->item, *popper);
+    popper->wake();
+  } else if (size_ < capacity_) {
+    store_.put(item);
+    ++size_;
+  } else {
+    return transfer::again;
   }
-  return sync::park_in(pushers_, poppers_, w, "queue push", deadline_ns, m);
+  ++unfinished_;
+  return transfer::done;
+}
+
+transfer queue_core::pop_locked(void* slot) {
+  if (size_ == 0) return closed_ ? transfer::closed : transfer::again;
+  store_.take(slot);
+  --size_;
+  admit_locked();
+  return transfer::done;
+}
+
+void queue_core::admit_locked() noexcept {
+  while (size_ < capacity_) {
+    wait::queued_waiter* pusher = wait::claim_first_locked(pushers_);
+    if (pusher == nullptr) return;
+    try {
+      store_.put(pusher->item);
+      ++size_;
+      ++unfinished_;
+    } catch (...) {
+      pusher->retry = true;  // it is told when it tries again; the next has the room
+    }
+    pusher->wake();
+  }
+}
+
+void queue_core::dealt_with_locked(std::size_t n) noexcept {
+  unfinished_ -= n;
+  if (unfinished_ == 0) wait::wake_all_locked(joiners_);
+}
+
+transfer queue_core::try_push(void* item, std::int64_t deadline_ns) {
+  return sync::attempt(poppers_, pushers_, "queue push", item, deadline_ns,
+                       [&] { return push_locked(item); });
 }
 
 transfer queue_core::try_pop(void* slot, std::int64_t deadline_ns) {
-  const wait::mode m = mode_for(deadline_ns);
-  wait::queued_waiter w(*sched::scheduler::existing());
-  {
-    const guard g(poppers_);
-    if (store_.size() > 0) {
-      store_.take(slot);
-      if (wait::queued_waiter* pusher = wait::claim_first_locked(pushers_)) {
-        try {
-          store_.put(pusher->item);
-          ++unfinished_;
-        } catch (...) {
-          pusher->retry = true;  // this pop has its item; the pusher is told of its own when it tries again
-        }
-        pusher->wake();
-      }
-      return transfer::done;
-    }
-    if (closed_) return transfer::closed;
-    if (deadline_ns == at_once_ns) return transfer::timed_out;
-    w.item = slot;
-    wait::enqueue_locked(poppers_, w);
-  }
-  return sync::park_in(poppers_, poppers_, w, "queue pop", deadline_ns, m);
-}
-
-void queue_core::close() noexcept {
-  const guard g(poppers_);
-  closed_ = true;
-  close_all_locked(poppers_);
-  close_all_locked(pushers_);
-}
-
-bool queue_core::closed() const noexcept {
-  const guard g(poppers_);
-  return closed_;
+  return sync::attempt(poppers_, poppers_, "queue pop", slot, deadline_ns, [&] { return pop_locked(slot); });
 }
 
 std::size_t queue_core::size() const noexcept {
   const guard g(poppers_);
-  return store_.size();
+  return size_;
 }
 
 void queue_core::task_done() {
   const guard g(poppers_);
   if (unfinished_ == 0)
     throw std::logic_error("coir::queue::task_done: called more often than there were items");
-  if (--unfinished_ == 0) wait::wake_all_locked(joiners_);
+  dealt_with_locked(1);
 }
 
 bool queue_core::join(std::int64_t deadline_ns) {
-  const wait::mode m = mode_for(deadline_ns);
-  wait::queued_waiter w(*sched::scheduler::existing());
-  {
-    const guard g(poppers_);
-    if (unfinished_ == 0) return true;
-    wait::enqueue_locked(joiners_, w);
-  }
-  return sync::park_in(joiners_, poppers_, w, "queue join", deadline_ns, m) == transfer::done;
+  return sync::attempt(poppers_, joiners_, "queue join", nullptr, deadline_ns,
+                       [&] { return unfinished_ == 0 ? transfer::done : transfer::again; }) == transfer::done;
 }
 
 }  // namespace coir::detail

@@ -61,6 +61,25 @@ inline detail::transfer park_in(detail::wait_list& list, detail::wait_list& guar
   return how_it_ended(w);
 }
 
+// One push or pop: `now()` with `guarding`'s lock held, or else, if that says `again`, a wait in `list`.
+template <class Now>
+detail::transfer attempt(detail::wait_list& guarding, detail::wait_list& list, const char* reason, void* item,
+                         std::int64_t deadline_ns, Now now) {
+  const wait::mode m = mode_for(deadline_ns);
+  detail::wait_frame frame;
+  wait::queued_waiter* w;
+  {
+    const list_guard g(guarding);
+    const detail::transfer t = now();
+    if (t != detail::transfer::again) return t;
+    if (deadline_ns == detail::at_once_ns) return detail::transfer::timed_out;
+    w = ::new (frame.bytes) wait::queued_waiter(*sched::scheduler::existing());
+    w->item = item;
+    wait::enqueue_locked(list, *w);
+  }
+  return park_in(list, guarding, *w, reason, deadline_ns, m);
+}
+
 // Wakes all waiters with the news that what they wait for was closed.
 inline void close_all_locked(detail::wait_list& list) noexcept {
   while (wait::queued_waiter* w = wait::claim_first_locked(list)) {

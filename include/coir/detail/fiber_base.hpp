@@ -121,4 +121,14 @@ extern constinit thread_local std::uint32_t cooperative __attribute__((tls_model
 // fiber's scoped_off, or by a signal handler that runs.
 extern constinit thread_local std::uint32_t patch_off __attribute__((tls_model("initial-exec")));
 
+// Where the calling thread's scheduler keeps its running fiber; null if it has none yet, or runs a guest's.
+using fiber_place [[gnu::may_alias]] = fiber_base*;
+extern constinit thread_local const fiber_place* running __attribute__((tls_model("initial-exec")));
+
+// Whether the library need not be asked if the calling fiber has to hear of an interrupt.
+inline bool undisturbed() noexcept {
+  const fiber_place* place = running;
+  return place != nullptr && (*place)->pending == 0;
+}
+
 }  // namespace coir::detail
