@@ -4,6 +4,7 @@
 
 #include "coir/as_completed.hpp"
 #include "coir/attributes.hpp"
+#include "coir/barrier.hpp"
 #include "coir/channel.hpp"
 #include "coir/condition_variable.hpp"
 #include "coir/event.hpp"
@@ -13,6 +14,7 @@
 #include "coir/group.hpp"
 #include "coir/inherited.hpp"
 #include "coir/inspect.hpp"
+#include "coir/latch.hpp"
 #include "coir/later.hpp"
 #include "coir/local.hpp"
 #include "coir/map.hpp"
@@ -24,6 +26,7 @@
 #include "coir/queue.hpp"
 #include "coir/run.hpp"
 #include "coir/semaphore.hpp"
+#include "coir/shared_mutex.hpp"
 #include "coir/subprocess.hpp"
 #include "coir/this_fiber.hpp"
 #include "coir/timeout.hpp"

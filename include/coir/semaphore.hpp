@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <limits>
 
 #include "coir/detail/switch.hpp"
 #include "coir/detail/time.hpp"
@@ -12,8 +13,10 @@ namespace coir {
 /// A counting semaphore. Permits go to waiters in the order of their coming; nobody overtakes a waiter.
 class semaphore {
  public:
-  /// `permits`: how many can be acquired at once. Throws std::invalid_argument if negative.
-  explicit semaphore(std::ptrdiff_t permits);
+  /// `permits`: how many can be acquired at once. `most`: how many there may ever be, as of a
+  /// BoundedSemaphore. Throws std::invalid_argument if `permits` is negative or more than `most`.
+  explicit semaphore(std::ptrdiff_t permits,
+                     std::ptrdiff_t most = std::numeric_limits<std::ptrdiff_t>::max());
   semaphore(const semaphore&) = delete;
   semaphore& operator=(const semaphore&) = delete;
 
@@ -40,7 +43,8 @@ class semaphore {
   bool try_acquire_until(std::chrono::time_point<Clock, Duration> t) {
     return acquire_until(detail::deadline_at(t));
   }
-  /// Adds `n` permits. Never suspends. Throws std::invalid_argument if `n` is negative.
+  /// Adds `n` permits. Never suspends. Throws std::invalid_argument if `n` is negative; std::logic_error if
+  /// there would be more than `most`: more was released than acquired. No permit is added then.
   void release(std::ptrdiff_t n = 1);
   /// Permits free at this moment.
   std::ptrdiff_t available() const noexcept;
@@ -52,6 +56,7 @@ class semaphore {
 
   mutable detail::wait_list waiters_;
   std::ptrdiff_t permits_;  // guarded by waiters_.lock; positive only while nobody waits
+  std::ptrdiff_t most_;
 };
 
 }  // namespace coir

@@ -8,10 +8,13 @@
 
 namespace coir {
 
-semaphore::semaphore(std::ptrdiff_t permits) : permits_(permits) {
+semaphore::semaphore(std::ptrdiff_t permits, std::ptrdiff_t most) : permits_(permits), most_(most) {
   if (permits < 0)
     throw std::invalid_argument("coir::semaphore: permits=" + std::to_string(permits) +
                                 ": expected zero or more");
+  if (permits > most)
+    throw std::invalid_argument("coir::semaphore: most=" + std::to_string(most) +
+                                ": expected at least permits=" + std::to_string(permits));
 }
 
 bool semaphore::try_acquire() noexcept {
@@ -64,6 +67,11 @@ void semaphore::release(std::ptrdiff_t n) {
     throw std::invalid_argument("coir::semaphore::release: n=" + std::to_string(n) +
                                 ": expected zero or more");
   waiters_.lock.lock();
+  if (n > most_ - permits_) {
+    waiters_.lock.unlock();
+    throw std::logic_error("coir::semaphore::release: n=" + std::to_string(n) +
+                           ": there would be more than most=" + std::to_string(most_));
+  }
   for (; n > 0; --n) {
     wait::queued_waiter* w = wait::claim_first_locked(waiters_);
     if (w == nullptr) break;

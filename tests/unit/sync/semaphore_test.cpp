@@ -108,3 +108,62 @@ TEST_CASE_METHOD(virtual_time, "semaphore: negative numbers are invalid argument
   s.release(0);
   CHECK(s.available() == 1);
 }
+
+TEST_CASE_METHOD(virtual_time, "semaphore: two fibers that take and give in a loop do not starve a third") {
+  coir::semaphore s(1);
+  bool stop = false;
+  int rounds[2] = {};
+  std::vector<coir::fiber<void>> greedy;
+  for (int i = 0; i < 2; ++i)
+    greedy.push_back(coir::spawn([&, i] {
+      while (!stop) {
+        s.acquire();
+        this_fiber::yield();
+        ++rounds[i];
+        s.release();
+      }
+    }));
+  settle();
+  auto third = coir::spawn([&] {
+    for (int i = 0; i < 10; ++i) {
+      const int before = rounds[0] + rounds[1];
+      s.acquire();
+      CHECK(rounds[0] + rounds[1] - before <= 2);  // each once, as it stood in line already
+      s.release();
+    }
+    stop = true;
+  });
+  coir::gather(third);
+  coir::wait_all(greedy);
+  CHECK(s.available() == 1);
+}
+
+TEST_CASE_METHOD(virtual_time, "semaphore: of two who wait one is cancelled, and the other gets the permit") {
+  coir::semaphore s(0);
+  auto doomed = coir::spawn([&] { s.acquire(); });
+  auto next = coir::spawn([&] { s.acquire(); });
+  settle();
+  doomed.cancel();
+  s.release();
+  next.join();
+  doomed.join();
+  CHECK(next.successful());
+  CHECK_FALSE(doomed.successful());
+  CHECK(s.available() == 0);
+}
+
+TEST_CASE_METHOD(virtual_time, "semaphore: a bounded one refuses more than was acquired") {
+  coir::semaphore s(2, 2);
+  CHECK(contains(thrown_text<std::logic_error>([&] { s.release(); }), "most=2"));
+  s.acquire();
+  CHECK(throws<std::logic_error>([&] { s.release(2); }));
+  CHECK(s.available() == 1);
+  s.acquire();
+  auto waiter = coir::spawn([&] { s.acquire(); });
+  settle();
+  CHECK(throws<std::logic_error>([&] { s.release(3); }));
+  s.release(2);
+  waiter.join();
+  CHECK(s.available() == 1);
+  CHECK(contains(thrown_text<std::invalid_argument>([] { coir::semaphore wrong(3, 2); }), "most=2"));
+}
