@@ -25,6 +25,7 @@
 #include "coir/promise.hpp"
 #include "coir/queue.hpp"
 #include "coir/run.hpp"
+#include "coir/select.hpp"
 #include "coir/semaphore.hpp"
 #include "coir/shared_mutex.hpp"
 #include "coir/subprocess.hpp"

@@ -8,6 +8,10 @@
 
 namespace coir {
 
+namespace detail {
+struct select_core;
+}
+
 /// A flag to wait for. Any number of fibers and plain threads wait; `set` wakes them all, also if `reset`
 /// follows.
 class event {
@@ -38,6 +42,7 @@ class event {
   }
 
  private:
+  friend struct detail::select_core;
   bool wait_until_ns(std::int64_t deadline_ns);
 
   std::atomic<bool> set_{false};  // written with the lock held

@@ -26,6 +26,13 @@ outcome park_until_deadline(waiter& w, const char* reason, base::nanoseconds dea
   return result;
 }
 
+bool queued_waiter::claim_choice(outcome o) noexcept {
+  auto* self = static_cast<choice*>(this);
+  if (!self->of.claim(o)) return false;
+  self->of.won = self;
+  return true;
+}
+
 void wake_all_locked(detail::wait_list& list) noexcept {
   while (queued_waiter* w = claim_first_locked(list)) w->wake();
 }

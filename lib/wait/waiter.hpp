@@ -86,13 +86,36 @@ outcome park_until_deadline(waiter& w, const char* reason, base::nanoseconds dea
 // A waiter in a detail::wait_list.
 struct queued_waiter : detail::wait_node, waiter {
   using waiter::waiter;
-  bool queued = false;   // guarded by the list's lock
-  bool closed = false;   // notified because what it waits for was closed
-  bool retry = false;    // notified for nothing: the hand-over threw
-  void* item = nullptr;  // for hand-overs
+  bool queued = false;     // guarded by the list's lock
+  bool closed = false;     // notified because what it waits for was closed
+  bool retry = false;      // notified for nothing: the hand-over threw
+  bool is_choice = false;  // a `choice`
+  void* item = nullptr;    // for hand-overs
+
+  // Hides waiter's: of the choices of one chooser only one is ever claimed.
+  bool claim(outcome o) noexcept {
+    return __builtin_expect(is_choice, 0) ? claim_choice(o) : waiter::claim(o);
+  }
+
+ private:
+  bool claim_choice(outcome o) noexcept;
 };
 
 static_assert(sizeof(queued_waiter) <= sizeof(detail::wait_frame));
+
+struct choice;
+
+// Who waits for the first of several things (lib/sync/select.cpp): claimed, and parked, by itself; each of
+// the things has a choice of it in its list. I3: whoever claims a choice claims its chooser.
+struct chooser : waiter {
+  using waiter::waiter;
+  choice* won = nullptr;  // written between claim and wake
+};
+
+struct choice : queued_waiter {
+  explicit choice(chooser& c) noexcept : queued_waiter(*c.fiber->home), of(c) { is_choice = true; }
+  chooser& of;
+};
 
 // All of these with list.lock held.
 inline void enqueue_locked(detail::wait_list& list, queued_waiter& w) noexcept {

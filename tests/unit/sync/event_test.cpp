@@ -1,6 +1,7 @@
 #include <coir/coir.hpp>
 
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "catch.hpp"
@@ -91,4 +92,24 @@ TEST_CASE_METHOD(virtual_time, "event: may be destroyed by the one it woke") {
   e->set();
   waiter.join();
   CHECK(e == nullptr);
+}
+
+TEST_CASE_METHOD(virtual_time, "event: a callback that waits for it sees its present state") {
+  coir::event e;
+  std::string seen;
+  const auto look = [&](const auto&) {
+    if (e.is_set()) e.wait();  // returns at once
+    seen += coir::select(coir::on_set(e), coir::otherwise()) == 0 ? '1' : '0';
+  };
+  auto setter = coir::spawn([&] { e.set(); });
+  setter.on_done(look);
+  setter.join();
+  auto resetter = coir::spawn([&] {
+    e.set();
+    e.reset();
+  });
+  resetter.on_done(look);
+  resetter.join();
+  settle();
+  CHECK(seen == "10");
 }

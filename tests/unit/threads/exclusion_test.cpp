@@ -5,45 +5,18 @@
 #include <atomic>
 #include <mutex>
 #include <numeric>
+#include <shared_mutex>
 #include <vector>
 
 #include "catch.hpp"
-#include "support/real_time.hpp"
+#include "support/everywhere.hpp"
 
 using namespace unit;
 namespace this_fiber = coir::this_fiber;
 
 namespace {
 
-constexpr int threads_count = 3;
-constexpr int fibers_each = 8;
 constexpr int rounds = 1000;
-
-// Runs `work(index)` in fibers of several threads and on plain threads at the same time; the number of runs.
-template <class F>
-int everywhere(F&& work) {
-  std::atomic<int> missing{threads_count + 2};  // nobody begins before all are there
-  const auto meet = [&missing] {
-    --missing;
-    while (missing > 0) std::this_thread::yield();
-  };
-  joined_threads threads;
-  for (int t = 0; t < threads_count; ++t)
-    threads.start([&work, &meet, t] {
-      if (t % 2 == 0) open_reactor();
-      meet();
-      std::vector<coir::fiber<void>> fibers;
-      for (int i = 0; i < fibers_each; ++i)
-        fibers.push_back(coir::spawn([&work, t, i] { work(t * fibers_each + i); }));
-      coir::gather(fibers);
-    });
-  for (int t = 0; t < 2; ++t)
-    threads.start([&work, &meet, t] {
-      meet();
-      work(threads_count * fibers_each + t);
-    });
-  return threads_count * fibers_each + 2;
-}
 
 template <class Mutex>
 void counts_exactly() {
@@ -68,6 +41,74 @@ TEST_CASE("mutex: excludes fibers of several threads and plain threads") {
   }
   SECTION("recursive_mutex") {
     counts_exactly<coir::recursive_mutex>();
+  }
+}
+
+TEST_CASE("shared_mutex: excludes writers, and readers from writers, over several threads") {
+  coir::shared_mutex m;
+  long counter = 0, writes = 0;  // not atomic
+  std::atomic<int> readers{0};
+  std::atomic<long> together{0};
+  everywhere([&](int index) {
+    for (int i = 0; i < rounds; ++i) {
+      if ((i + index) % 4 == 0) {
+        const std::scoped_lock lock(m);
+        const long seen = counter;
+        if (i % 50 == 0) this_fiber::yield();
+        counter = seen + 1;
+        ++writes;
+        if (readers != 0) ++together;
+      } else if ((i + index) % 7 == 0) {
+        if (!m.try_lock_shared_for(std::chrono::microseconds(i % 50))) continue;
+        m.unlock_shared();
+      } else {
+        const std::shared_lock lock(m);
+        ++readers;
+        if (counter != writes) ++together;
+        if (i % 50 == 0) this_fiber::yield();
+        --readers;
+      }
+    }
+  });
+  CHECK(together == 0);
+  CHECK(counter == writes);
+  CHECK(m.try_lock());
+  m.unlock();
+}
+
+TEST_CASE("barrier: nobody is a phase ahead, over several threads") {
+  std::atomic<long> arrived{0}, wrong{0};
+  long phases = 0;  // not atomic: the completion function is alone
+  const auto complete = [&phases]() noexcept { ++phases; };
+  coir::barrier b(threads_count * fibers_each + 2, complete);
+  const int workers = everywhere([&](int index) {
+    for (long i = 0; i < rounds / 10; ++i) {
+      ++arrived;
+      if (index % 3 == 0)
+        b.wait(b.arrive());
+      else if (index % 3 == 1)
+        b.arrive_and_wait();
+      else
+        while (!b.arrive_and_wait_for(std::chrono::microseconds(i % 100))) {
+        }
+      if (arrived < (i + 1) * (threads_count * fibers_each + 2) || phases <= i) ++wrong;
+    }
+  });
+  CHECK(wrong == 0);
+  CHECK(phases == rounds / 10);
+  CHECK(arrived == long{workers} * (rounds / 10));
+}
+
+TEST_CASE("latch: may be destroyed by the one it let through, on another thread") {
+  for (int i = 0; i < 300; ++i) {
+    auto l = std::make_unique<coir::latch>(2);
+    coir::latch* raw = l.get();
+    joined_threads counter;
+    counter.start([raw] { raw->count_down(); });
+    on_thread([&] {
+      l->arrive_and_wait();
+      l.reset();
+    });
   }
 }
 
@@ -148,9 +189,10 @@ TEST_CASE("condition_variable: a bounded store between threads loses no item") {
   CHECK(store.empty());
 }
 
-TEST_CASE("queue: every item pushed by some thread is popped by one") {
+TEMPLATE_TEST_CASE("queues: every item pushed by some thread is popped by one", "", coir::queue<int>,
+                   coir::lifo_queue<int>, coir::priority_queue<int>) {
   const std::size_t capacity = GENERATE(as<std::size_t>(), 1, 7, coir::queue<int>::unbounded);
-  coir::queue<int> q(capacity);
+  TestType q(capacity);
   std::atomic<long> in{0}, out{0};
   const int workers = everywhere([&](int index) {
     for (int i = 0; i < rounds; ++i) {

@@ -30,9 +30,15 @@ struct all_primitives {
   coir::queue<int> queue;
   coir::promise<int> promise;
   coir::future<int> future = promise.get_future();
+  coir::event event_of_nobody;
+  coir::promise<int> promise_of_nobody;
+  coir::future<int> future_of_nobody = promise_of_nobody.get_future();
   coir::mutex mutex;
   coir::condition_variable condition;
   bool ready = false;
+  coir::latch latch{1};
+  coir::barrier<> barrier{2};
+  coir::priority_queue<int> priority;
 
   std::vector<hand_over> pairs() {
     return {
@@ -41,6 +47,15 @@ struct all_primitives {
         {"channel pop", [this] { channel.pop(); }, [this] { channel.push(1); }},
         {"channel push", [this] { channel.push(1); }, [this] { channel.pop(); }},
         {"queue", [this] { queue.pop(); }, [this] { queue.push(1); }},
+        {"latch", [this] { latch.wait(); }, [this] { latch.count_down(); }},
+        {"barrier", [this] { barrier.arrive_and_wait(); }, [this] { barrier.arrive_and_wait(); }},
+        {"priority_queue", [this] { priority.pop(); }, [this] { priority.push(1); }},
+        {"select",
+         [this] {
+           coir::select(coir::on_pop(queue), coir::on_push(channel, 1), coir::on_pop(channel),
+                        coir::on_set(event_of_nobody), coir::on_done(future_of_nobody));
+         },
+         [this] { coir::select(coir::on_push(channel, 1), coir::on_set(event_of_nobody)); }},
         {"promise", [this] { future.get(); }, [this] { promise.set_value(1); }},
         {"condition_variable",
          [this] {

@@ -18,10 +18,16 @@ struct primitives {
   coir::recursive_mutex recursive;
   coir::condition_variable condition;
   coir::mutex condition_mutex;
+  coir::shared_mutex written;
+  coir::shared_mutex read;
+  coir::barrier<> barrier{2};
+  coir::latch latch{1};
   coir::semaphore semaphore{0};
   coir::channel<int> channel;
   coir::queue<int> empty;
   coir::queue<int> full{1};
+  coir::lifo_queue<int> lifo;
+  coir::priority_queue<int> priority;
   coir::promise<int> promise;
   coir::fiber<void> holder;
   coir::event release_holder;
@@ -30,6 +36,8 @@ struct primitives {
 
   primitives() {
     full.push(1);
+    written.lock();
+    read.lock_shared();
     holder = coir::spawn([this] {
       const std::scoped_lock hold(mutex, recursive);
       release_holder.wait();
@@ -69,12 +77,23 @@ inline const std::vector<wait_kind>& wait_kinds() {
          std::unique_lock lock(p.condition_mutex);
          p.condition.wait_for(lock, 1h, [] { return false; });
        }},
+      {"shared_mutex to write", [](primitives& p) { p.read.lock(); }},
+      {"shared_mutex to write for", [](primitives& p) { (void)p.read.try_lock_for(1h); }},
+      {"shared_mutex to read", [](primitives& p) { p.written.lock_shared(); }},
+      {"shared_mutex to read for", [](primitives& p) { (void)p.written.try_lock_shared_for(1h); }},
+      {"barrier", [](primitives& p) { p.barrier.arrive_and_wait(); }},
+      {"barrier for", [](primitives& p) { p.barrier.arrive_and_wait_for(1h); }},
+      {"latch", [](primitives& p) { p.latch.wait(); }},
       {"semaphore", [](primitives& p) { p.semaphore.acquire(); }},
       {"semaphore for", [](primitives& p) { p.semaphore.try_acquire_for(1h); }},
       {"channel push", [](primitives& p) { p.channel.push(1); }},
       {"channel pop", [](primitives& p) { p.channel.pop(); }},
       {"queue push", [](primitives& p) { p.full.push(1); }},
       {"queue pop", [](primitives& p) { p.empty.pop(); }},
+      {"lifo_queue pop", [](primitives& p) { p.lifo.pop(); }},
+      {"priority_queue pop", [](primitives& p) { p.priority.pop(); }},
+      {"select", [](primitives& p) { coir::select(coir::on_pop(p.empty), coir::on_set(p.event)); }},
+      {"select for", [](primitives& p) { coir::select(coir::on_push(p.full, 1), coir::after(1h)); }},
       {"queue join", [](primitives& p) { p.full.join(); }},
       {"future", [](primitives& p) { p.promise.get_future().get(); }},
       {"join", [](primitives& p) { p.endless.join(); }},
