@@ -19,6 +19,7 @@
 #include "coir/local.hpp"
 #include "coir/map.hpp"
 #include "coir/mutex.hpp"
+#include "coir/offload.hpp"
 #include "coir/patch.hpp"
 #include "coir/pipe_stream.hpp"
 #include "coir/pool.hpp"
@@ -30,4 +31,5 @@
 #include "coir/shared_mutex.hpp"
 #include "coir/subprocess.hpp"
 #include "coir/this_fiber.hpp"
+#include "coir/thread_pool.hpp"
 #include "coir/timeout.hpp"

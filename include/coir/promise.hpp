@@ -57,14 +57,18 @@ class future {
   bool ready() const { return checked().ready.is_set(); }
   /// Whether a value is there. Never suspends.
   bool successful() const { return ready() && state_->error == nullptr; }
-  /// The exception that is there, or null. Never suspends.
-  std::exception_ptr exception() const { return ready() ? state_->error : nullptr; }
+  /// The exception that is there, or null; asking counts as having seen it. Never suspends.
+  std::exception_ptr exception() const {
+    if (!ready()) return nullptr;
+    state_->error_seen.store(true, std::memory_order_relaxed);
+    return state_->error;
+  }
   /// Waits for the value and returns a reference to it (nothing for void), which lives as long as any future
   /// of this promise; rethrows the exception if that was set. Suspends. Throws also cancelled, timed_out or
   /// what was raised, and std::future_error: broken_promise if the promise was dropped.
   decltype(auto) get() const {
     checked().wait();
-    if (state_->error) std::rethrow_exception(state_->error);
+    if (__builtin_expect(state_->error != nullptr, 0)) std::rethrow_exception(exception());
     if constexpr (std::is_reference_v<T>)
       return static_cast<T>(**state_->value);
     else if constexpr (!std::is_void_v<T>)

@@ -29,7 +29,7 @@ void work(wait::thread_job* self) noexcept {
 
 bool send_off(offloaded& job, bool endless) noexcept {
   job.on_thread = work;
-  return helpers.submit(job, endless);
+  return helpers.submit(job, endless) == wait::workers::answer::queued;
 }
 
 long offload(scheduler& s, const char* name, offloaded& job, bool endless) noexcept {

@@ -69,6 +69,16 @@ void report_unseen(const sched::fiber& f, std::exception_ptr error) noexcept {
   }
 }
 
+void report_unseen_job(std::exception_ptr error) noexcept {
+  const unhandled_exception_handler h = handler.load(std::memory_order_acquire);  // as above
+  if (h == nullptr) return report_exception(std::move(error), "nobody waits for a job that");
+  try {
+    h(0, "job", error);
+  } catch (...) {
+    report_exception(std::current_exception(), "the unhandled exception handler, called for a job,");
+  }
+}
+
 }  // namespace coir::task
 
 namespace coir {

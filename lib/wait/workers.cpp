@@ -23,21 +23,25 @@ unsigned workers::threads() noexcept {
   return n;
 }
 
-bool workers::empty() noexcept {
+unsigned workers::most() noexcept {
   leaving_.lock.lock();
-  const bool none = living_ == 0;
+  const unsigned n = most_;
   leaving_.lock.unlock();
-  return none;
+  return n;
 }
 
 void workers::wake_idle(int how_many) noexcept {
   raw(SYS_futex, word(&work_), FUTEX_WAKE_PRIVATE, how_many);
 }
 
-bool workers::submit(thread_job& job, bool endless) noexcept {
+workers::answer workers::submit(thread_job& job, bool endless) noexcept {
   job.endless = endless;
   job.next_job = nullptr;
   leaving_.lock.lock();
+  if (closed_ && here_ != this) {
+    leaving_.lock.unlock();
+    return answer::closed;
+  }
   const bool more = idle_ <= queued_ && (endless || threads_ < most_ + endless_);
   const bool wakes = idle_ != 0;
   if (more) ++threads_, ++living_;
@@ -55,10 +59,10 @@ bool workers::submit(thread_job& job, bool endless) noexcept {
     const bool alone = threads_ <= endless_ - (endless ? 1 : 0) && withdraw_locked(job);
     if (alone && endless) --endless_;
     leaving_.lock.unlock();
-    if (alone) return false;
+    if (alone) return answer::no_thread;
   }
   if (wakes) wake_idle(1);
-  return true;
+  return answer::queued;
 }
 
 // False: it is not in the queue any more.
@@ -110,6 +114,10 @@ thread_job* workers::take_all() noexcept {
 }
 
 outcome workers::wait_until_empty(mode m) {
+  leaving_.lock.lock();
+  const bool over = living_ == 0;
+  leaving_.lock.unlock();
+  if (over) return outcome::notified;
   queued_waiter w;
   leaving_.lock.lock();
   if (living_ == 0) {
@@ -205,7 +213,8 @@ void workers::forget_in_child() noexcept {
   leaving_.lock.unlock();
   leaving_.head = leaving_.tail = nullptr;
   first_ = last_ = nullptr;
-  threads_ = living_ = idle_ = queued_ = endless_ = 0;
+  threads_ = living_ = here_ == this ? 1 : 0;
+  idle_ = queued_ = endless_ = 0;
 }
 
 }  // namespace coir::wait

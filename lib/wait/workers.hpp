@@ -29,22 +29,21 @@ class workers {
   workers(const workers&) = delete;
   workers& operator=(const workers&) = delete;
 
-  // Queues `job`. False if no thread can be had: nothing happens. `endless`: a thread is started if none is
-  // idle, whatever their number.
-  bool submit(thread_job& job, bool endless = false) noexcept;
+  enum class answer : std::uint8_t { queued, no_thread, closed };  // but for `queued`, nothing has happened
+  // Queues `job`. `endless`: a thread is started if none is idle, whatever their number.
+  answer submit(thread_job& job, bool endless = false) noexcept;
   // Threads beyond `most` end when they have done their present jobs.
   void resize(unsigned most) noexcept;
-  unsigned most() const noexcept { return most_; }
-  // Threads that do or await jobs.
+  unsigned most() noexcept;
+  // Those that do or await jobs.
   unsigned threads() noexcept;
 
-  // Threads end when they find no job.
+  // From now on only its own threads may submit; they end when they find no job.
   void close() noexcept;
   // The jobs that no thread has begun, linked by next_job.
   thread_job* take_all() noexcept;
   // Waits, once closed, until no thread is left; true then. Suspends.
   outcome wait_until_empty(mode m);
-  bool empty() noexcept;
 
   // The one whose thread this is, or null.
   static workers* here() noexcept { return here_; }

@@ -55,7 +55,8 @@ class future_core {
   bool remove_link(void* link) noexcept;
 
   event ready;
-  std::exception_ptr error;  // written before `ready`
+  std::exception_ptr error;             // written before `ready`
+  std::atomic<bool> error_seen{false};  // somebody asked for it
 
  private:
   enum state : std::uint8_t { open, claimed, cancelled };

@@ -1,0 +1,514 @@
+// Jobs on plain threads.
+#include <coir/coir.hpp>
+
+#include <signal.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include "catch.hpp"
+#include "support/counted.hpp"
+#include "support/process.hpp"
+#include "support/real_time.hpp"
+
+using namespace unit;
+namespace this_fiber = coir::this_fiber;
+
+namespace {
+
+// Lets the thread of a job wait until it is told to go on, as code that knows nothing of coir.
+class gate {
+ public:
+  void wait() {
+    ++inside_;
+    while (!open_.load()) std::this_thread::sleep_for(100us);
+  }
+  void open() { open_ = true; }
+  // Parks until `n` have come.
+  void await(int n) const {
+    while (inside_.load() < n) this_fiber::sleep_for(100us);
+  }
+
+ private:
+  std::atomic<bool> open_{false};
+  std::atomic<int> inside_{0};
+};
+
+}  // namespace
+
+TEST_CASE("thread_pool: a job's result comes back, and only its fiber waits") {
+  on_thread([] {
+    coir::thread_pool pool(2);
+    gate g;
+    auto waiting = coir::spawn([&] {
+      const auto f = pool.submit(
+          [&](int a, std::string b) {
+            g.wait();
+            return std::to_string(a) + b;
+          },
+          4, "2");
+      return f.get();
+    });
+    int ticks = 0;
+    while (ticks < 10) {
+      this_fiber::yield();
+      ++ticks;
+    }
+    CHECK_FALSE(waiting.ready());
+    g.open();
+    const std::string text = waiting.get();
+    CHECK(text == "42");
+  });
+}
+
+TEST_CASE("thread_pool: results of every kind") {
+  on_thread([] {
+    coir::thread_pool pool(1);
+    static int variable = 3;
+    CHECK(&pool.apply([]() -> int& { return variable; }) == &variable);
+    pool.apply([] { variable = 4; });
+    CHECK(variable == 4);
+    CHECK(*pool.apply([](std::unique_ptr<int> p) { return p; }, std::make_unique<int>(7)) == 7);
+    const std::string text = thrown_text<std::runtime_error>(
+        [&] { pool.apply([] { throw std::runtime_error("from the job"); }); });
+    CHECK(text == "from the job");
+  });
+}
+
+TEST_CASE("thread_pool: what the job held is released before its result is there") {
+  on_thread([] {
+    coir::thread_pool pool(1);
+    auto held = std::make_shared<int>(1);
+    const auto f = pool.submit([held] { return *held; });
+    f.wait();
+    CHECK(held.use_count() == 1);
+  });
+}
+
+TEST_CASE("thread_pool: wrong sizes and idle times are refused, naming them") {
+  const auto text = [](auto make) { return thrown_text<std::invalid_argument>(make); };
+  CHECK(text([] { coir::thread_pool(0); }) == "coir::thread_pool: size=0: expected 1 to 2147483647");
+  CHECK(text([] { coir::thread_pool(-3); }) == "coir::thread_pool: size=-3: expected 1 to 2147483647");
+  CHECK(contains(text([] { coir::thread_pool(1, {.name = "x", .idle_time = -1s}); }), "idle_time"));
+  coir::thread_pool pool(1);
+  CHECK(contains(text([&] { pool.resize(0); }), "resize: size=0"));
+  CHECK(coir::thread_pool().size() >= 1);
+}
+
+TEST_CASE("thread_pool: never more threads than its size, and no more than are needed") {
+  on_thread([] {
+    coir::thread_pool pool(3);
+    CHECK(pool.threads() == 0);
+    std::atomic<int> now{0}, most{0};
+    for (int i = 0; i < 5; ++i) {
+      pool.submit([] {}).get();
+    }
+    CHECK(pool.threads() <= 2);  // one may still be on its way to be idle
+    std::vector<coir::future<void>> all;
+    for (int i = 0; i < 50; ++i)
+      all.push_back(pool.submit([&] {
+        const int n = ++now;
+        int seen = most;
+        while (seen < n && !most.compare_exchange_weak(seen, n)) {
+        }
+        std::this_thread::sleep_for(100us);
+        --now;
+      }));
+    for (auto& f : all) f.get();
+    CHECK(most <= 3);
+    CHECK(pool.threads() <= 3);
+  });
+}
+
+TEST_CASE("thread_pool: the destructor waits for all that was submitted, and for the threads' own objects") {
+  static std::atomic<int> done, objects;
+  struct thread_object {
+    thread_object() { ++objects; }
+    ~thread_object() { --objects; }
+    void use() const {}
+  };
+  done = objects = 0;
+  on_thread([] {
+    auto other = coir::spawn([] {
+      for (int i = 0; i < 10; ++i) this_fiber::yield();
+    });
+    {
+      coir::thread_pool pool(2);
+      for (int i = 0; i < 40; ++i)
+        pool.submit([] {
+          static thread_local thread_object o;
+          o.use();
+          std::this_thread::sleep_for(100us);
+          ++done;
+        });
+    }
+    CHECK(done == 40);
+    CHECK(objects == 0);
+    other.join();
+  });
+}
+
+TEST_CASE("thread_pool: a job waits for its own pool's jobs although no thread is free") {
+  on_thread([] {
+    coir::thread_pool pool(1);
+    struct sum {
+      static int up_to(coir::thread_pool& p, int n) {
+        return n == 0 ? 0 : n + p.submit(up_to, std::ref(p), n - 1).get();
+      }
+    };
+    const auto f = pool.submit(sum::up_to, std::ref(pool), 50);
+    CHECK(f.wait_for(patience));
+    CHECK(f.get() == 1275);
+  });
+}
+
+TEST_CASE("thread_pool: a tree of jobs that wait for each other ends, whatever the size") {
+  const int size = GENERATE(1, 2, 5);
+  on_thread([&] {
+    coir::thread_pool pool(size);
+    struct tree {
+      static int leaves(coir::thread_pool& p, int depth) {
+        if (depth == 0) return 1;
+        const auto left = p.submit(leaves, std::ref(p), depth - 1);
+        const auto right = p.submit(leaves, std::ref(p), depth - 1);
+        return left.get() + right.get();
+      }
+    };
+    CHECK(pool.apply(tree::leaves, std::ref(pool), 9) == 512);
+  });
+}
+
+TEST_CASE("thread_pool: map gives results in the order of the items, whatever their times") {
+  on_thread([] {
+    coir::thread_pool pool(4);
+    std::vector<int> items(30);
+    std::iota(items.begin(), items.end(), 0);
+    std::vector<int> got;
+    for (const int square : pool.map(items, [](int i) {
+           std::this_thread::sleep_for(std::chrono::microseconds(i % 3 * 200));
+           return i * i;
+         }))
+      got.push_back(square);
+    REQUIRE(got.size() == 30);
+    for (int i = 0; i < 30; ++i) CHECK(got[static_cast<std::size_t>(i)] == i * i);
+    CHECK(pool.map(std::vector<int>(), [](int i) { return i; }).get().empty());
+  });
+}
+
+TEST_CASE("thread_pool: an item of map that throws throws in its turn, and the others come") {
+  on_thread([] {
+    coir::thread_pool pool(2);
+    auto results = pool.map(std::array{1, 2, 3}, [](int i) {
+      if (i == 2) throw std::runtime_error("two");
+      return i;
+    });
+    CHECK(results.next() == 1);
+    const std::string text = thrown_text<std::runtime_error>([&] { results.next(); });
+    CHECK(text == "two");
+    CHECK(results.next() == 3);
+    CHECK(results.next() == std::nullopt);
+    int called = 0;
+    std::atomic<int> sum{0};
+    auto none = pool.map(std::array{1, 2}, [&](int i) { sum += i; });
+    while (none.next()) ++called;
+    CHECK(called == 2);
+    CHECK(sum == 3);
+  });
+}
+
+TEST_CASE("thread_pool: starmap spreads tuples, and map moves what only moves") {
+  on_thread([] {
+    coir::thread_pool pool(2);
+    const std::vector<std::tuple<int, std::string>> pairs{{2, "a"}, {3, "b"}};
+    const auto texts = pool.starmap(pairs,
+                                    [](int n, const std::string& s) {
+                                      std::string all;
+                                      for (int i = 0; i < n; ++i) all += s;
+                                      return all;
+                                    })
+                           .get();
+    CHECK(texts == std::vector<std::string>{"aa", "bbb"});
+    std::vector<std::unique_ptr<int>> owners;
+    owners.push_back(std::make_unique<int>(5));
+    auto moved = pool.map(std::move(owners), [](std::unique_ptr<int> p) { return p; }).get();
+    CHECK(*moved[0] == 5);
+  });
+}
+
+TEST_CASE("thread_pool: results that nobody takes are called off") {
+  on_thread([] {
+    coir::thread_pool pool(1);
+    gate g;
+    std::atomic<int> begun{0};
+    {
+      auto results = pool.map(std::array{1, 2, 3}, [&](int i) {
+        ++begun;
+        g.wait();
+        return i;
+      });
+      g.await(1);
+    }
+    g.open();
+    pool.shutdown();
+    CHECK(begun == 1);
+  });
+}
+
+TEST_CASE("thread_pool: a job that has not begun can be cancelled, and never runs") {
+  counted::instances = 0;
+  on_thread([] {
+    coir::thread_pool pool(1);
+    gate g;
+    const auto running = pool.submit([&] { g.wait(); });
+    g.await(1);
+    std::atomic<bool> ran{false};
+    const auto queued = pool.submit([&ran, c = counted()] { ran = true; });
+    CHECK_FALSE(running.cancel());
+    CHECK(queued.cancel());
+    CHECK(counted::instances == 0);
+    CHECK(throws<coir::cancelled>([&] { queued.get(); }));
+    CHECK_FALSE(queued.cancel());
+    const auto after = pool.submit([] { return 1; });
+    g.open();
+    CHECK(after.get() == 1);
+    CHECK_FALSE(ran);
+    CHECK(running.successful());
+  });
+}
+
+TEST_CASE("thread_pool: jobs cancelled by many threads while the pool takes them end one way each") {
+  on_thread([] {
+    std::atomic<int> ran{0}, called_off{0}, callbacks{0};
+    constexpr int count = 2000;
+    {
+      coir::thread_pool pool(2);
+      std::vector<coir::future<void>> all;
+      for (int i = 0; i < count; ++i) all.push_back(pool.submit([&] { ++ran; }));
+      for (auto& f : all) f.on_done([&](const auto&) { ++callbacks; });
+      joined_threads cancellers;
+      for (int t = 0; t < 2; ++t)
+        cancellers.start([&] {
+          for (auto f = all.rbegin(); f != all.rend(); ++f) called_off += f->cancel();
+        });
+    }
+    CHECK(ran + called_off == count);
+    CHECK(callbacks == count);
+  });
+}
+
+TEST_CASE("thread_pool: close refuses others' jobs, not those of its own, and shutdown waits") {
+  on_thread([] {
+    coir::thread_pool pool(1);
+    gate g;
+    coir::future<int> inner;
+    pool.submit([&] {
+      g.wait();
+      inner = pool.submit([] { return 5; });
+    });
+    g.await(1);
+    pool.close();
+    const std::string text = thrown_text<std::logic_error>([&] { pool.submit([] {}); });
+    CHECK(text == "coir::thread_pool::submit: the pool was closed");
+    g.open();
+    pool.shutdown();
+    CHECK(inner.get() == 5);
+    CHECK(pool.threads() == 0);
+    pool.shutdown();  // again: nothing
+  });
+}
+
+TEST_CASE("thread_pool: pending jobs can be cancelled all at once") {
+  on_thread([] {
+    coir::thread_pool pool(1);
+    gate g;
+    pool.submit([&] { g.wait(); });
+    g.await(1);
+    std::vector<coir::future<void>> queued;
+    for (int i = 0; i < 10; ++i) queued.push_back(pool.submit([] {}));
+    pool.cancel_pending();
+    for (auto& f : queued) CHECK(f.cancelled());
+    CHECK(pool.submit([] { return 2; }).cancel());
+    g.open();
+    CHECK(pool.apply([] { return 3; }) == 3);
+  });
+}
+
+TEST_CASE("thread_pool: a job that shuts its own pool down is told that it cannot") {
+  on_thread([] {
+    coir::thread_pool pool(1);
+    CHECK(throws<std::system_error>([&] { pool.apply([&] { pool.shutdown(); }); }));
+  });
+}
+
+TEST_CASE("thread_pool: a wait for its end can be cancelled, and the pool destroyed all the same") {
+  on_thread([] {
+    gate g;
+    coir::thread_pool pool(1);
+    pool.submit([&] { g.wait(); });
+    auto f = coir::spawn([&] { pool.shutdown(); });
+    g.await(1);
+    f.cancel();
+    CHECK(throws<coir::cancelled>([&] { f.get(); }));
+    g.open();
+  });
+}
+
+TEST_CASE("thread_pool: idle threads retire, and come back") {
+  on_thread([] {
+    coir::thread_pool pool(4, {.name = "brief", .idle_time = 1ms});
+    for (int round = 0; round < 3; ++round) {
+      std::vector<coir::future<void>> all;
+      for (int i = 0; i < 8; ++i) all.push_back(pool.submit([] { std::this_thread::sleep_for(100us); }));
+      for (auto& f : all) f.get();
+      const stopwatch watch;
+      while (pool.threads() != 0 && watch.elapsed() < patience) this_fiber::sleep_for(1ms);
+      CHECK(pool.threads() == 0);
+    }
+  });
+}
+
+TEST_CASE("thread_pool: no job is lost while threads retire all the time") {
+  on_thread([] {
+    coir::thread_pool pool(2, {.name = "brief", .idle_time = 0ns});
+    for (int i = 0; i < 500; ++i) {
+      const auto f = pool.submit([i] { return i; });
+      REQUIRE(f.wait_for(patience));
+      CHECK(f.get() == i);
+      if (i % 7 == 0) this_fiber::sleep_for(50us);
+    }
+  });
+}
+
+TEST_CASE("thread_pool: its size changes under load") {
+  on_thread([] {
+    coir::thread_pool pool(1);
+    std::atomic<int> done{0};
+    std::atomic<bool> stop{false};
+    joined_threads resizer;
+    resizer.start([&] {
+      for (int n = 1; !stop; n = n % 8 + 1) pool.resize(n);
+    });
+    std::vector<coir::future<void>> all;
+    for (int i = 0; i < 5000; ++i) all.push_back(pool.submit([&] { ++done; }));
+    for (auto& f : all) f.get();
+    stop = true;
+    resizer.join();
+    CHECK(done == 5000);
+    pool.resize(2);
+    gate g;
+    std::vector<coir::future<void>> held;
+    for (int i = 0; i < 3; ++i) held.push_back(pool.submit([&] { g.wait(); }));
+    g.await(2);
+    pool.resize(3);  // starts one for the third, which waits
+    g.await(3);
+    pool.resize(1);
+    g.open();
+    for (auto& f : held) f.get();
+    const stopwatch watch;
+    while (pool.threads() > 1 && watch.elapsed() < patience) this_fiber::sleep_for(1ms);
+    CHECK(pool.threads() <= 1);
+    CHECK(pool.size() == 1);
+  });
+}
+
+TEST_CASE("thread_pool: an exception whose future is gone is reported") {
+  std::string text;
+  {
+    const captured_stderr err;
+    on_thread([] {
+      coir::thread_pool pool(1);
+      pool.submit([] { throw std::runtime_error("unseen"); });
+      const auto seen = pool.submit([] { throw std::runtime_error("seen"); });
+      CHECK(throws<std::runtime_error>([&] { seen.get(); }));
+      const auto asked = pool.submit([] { throw std::runtime_error("asked"); });
+      asked.wait();
+      CHECK(asked.exception() != nullptr);
+    });
+    text = err.text();
+  }
+  CHECK(text == "coir: nobody waits for a job that threw std::runtime_error: unseen\n");
+}
+
+TEST_CASE("thread_pool: jobs see their submitter's inherited values, and leave none behind") {
+  on_thread([] {
+    coir::inherited<int> value(0);
+    coir::thread_pool pool(1);
+    coir::future<int> f, nested;
+    {
+      const auto scope = value.with(7);
+      f = pool.submit([&] {
+        const int before = *value;
+        value.set(8);
+        nested = pool.submit([&] { return *value; });
+        return before * 10 + nested.get();
+      });
+      CHECK(f.get() == 78);
+    }
+    CHECK(pool.apply([&] { return *value; }) == 0);
+    CHECK(pool.apply([&] { return coir::spawn([&] { return *value; }).get(); }) == 0);
+  });
+}
+
+TEST_CASE("thread_pool: jobs run with signals blocked, on threads with a name") {
+  on_thread([] {
+    coir::thread_pool pool(1, {.name = "a name that is far too long"});
+    CHECK(pool.apply([] {
+      sigset_t set;
+      ::pthread_sigmask(SIG_SETMASK, nullptr, &set);
+      return sigismember(&set, SIGTERM) == 1 && sigismember(&set, SIGCHLD) == 1;
+    }));
+    CHECK(pool.apply([] {
+      char name[16];
+      ::pthread_getname_np(::pthread_self(), name, sizeof name);
+      return std::string(name);
+    }) == "a name that is ");
+  });
+}
+
+TEST_CASE("thread_pool: jobs use coir as any thread does") {
+  on_thread([] {
+    coir::thread_pool pool(2);
+    coir::channel<int> c;
+    const auto f = pool.submit([&] {
+      auto g = coir::spawn([&] { return *c.pop(); });
+      c.push(4);
+      return g.get();
+    });
+    CHECK(f.get() == 4);
+    coir::event set;
+    auto fiber = coir::spawn([&] {
+      set.wait();
+      return 9;
+    });
+    const auto joined = pool.submit([&] { return fiber.get(); });  // from a plain thread
+    set.set();
+    CHECK(joined.get() == 9);
+  });
+}
+
+TEST_CASE("thread_pool: futures are waited for by many at once, and their callbacks run once") {
+  on_thread([] {
+    coir::thread_pool pool(2);
+    std::atomic<int> callbacks{0}, right{0};
+    for (int round = 0; round < 200; ++round) {
+      const auto f = pool.submit([round] { return round; });
+      f.on_done([&, round](const coir::future<int>& done) { callbacks += done.get() == round; });
+      const auto wait = [&, f, round] { right += f.get() == round; };
+      auto a = coir::spawn(wait), b = coir::spawn(wait);
+      const auto c = pool.submit(wait);
+      coir::wait_all(a, b);
+      c.get();
+    }
+    pool.shutdown();
+    CHECK(callbacks == 200);
+    CHECK(right == 600);
+  });
+}
