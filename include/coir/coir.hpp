@@ -22,9 +22,13 @@
 #include "coir/offload.hpp"
 #include "coir/patch.hpp"
 #include "coir/pipe_stream.hpp"
+#endif
+#if __has_include(<cereal/cereal.hpp>)
 #include "coir/pool.hpp"
+#include "coir/process_pool.hpp"
 #include "coir/promise.hpp"
 #include "coir/queue.hpp"
+#include "coir/remote_error.hpp"
 #include "coir/run.hpp"
 #include "coir/select.hpp"
 #include "coir/semaphore.hpp"
