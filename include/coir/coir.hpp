@@ -22,10 +22,10 @@
 #include "coir/offload.hpp"
 #include "coir/patch.hpp"
 #include "coir/pipe_stream.hpp"
-#endif
-#if __has_include(<cereal/cereal.hpp>)
 #include "coir/pool.hpp"
+#if __has_include(<cereal/cereal.hpp>)
 #include "coir/process_pool.hpp"
+#endif
 #include "coir/promise.hpp"
 #include "coir/queue.hpp"
 #include "coir/remote_error.hpp"
