@@ -16,8 +16,9 @@ namespace detail {
 void sleep_until_ns(std::int64_t deadline_ns);
 // Throws std::invalid_argument unless `period_ns` is positive.
 void check_period(std::int64_t period_ns);
-// Sleeps until the first point after now that is a multiple of `period_ns` after `begin_ns`.
-void sleep_to_tick(std::int64_t begin_ns, std::int64_t period_ns);
+// Sleeps until the first multiple of `period_ns` after `begin_ns` that has not passed, and whose number is
+// greater than `tick`; that becomes `tick`.
+void sleep_to_tick(std::int64_t begin_ns, std::int64_t period_ns, std::int64_t& tick);
 
 template <class Call>
 struct later_call {
@@ -57,8 +58,8 @@ fiber<void> spawn_every(std::chrono::duration<Rep, Period> period, F&& f) {
   const std::int64_t ns = detail::checked_duration("coir::spawn_every", period);
   detail::check_period(ns);
   return spawn([f = std::forward<F>(f), begin = detail::now_ns(), ns]() mutable {
-    for (;;) {
-      detail::sleep_to_tick(begin, ns);
+    for (std::int64_t tick = 0;;) {
+      detail::sleep_to_tick(begin, ns, tick);
       f();
     }
   });

@@ -1,8 +1,8 @@
 // A fiber's membership of a group.
 #pragma once
 
+#include "coir/detail/fiber_base.hpp"
 #include "coir/detail/group_core.hpp"
-#include "sched/fiber.hpp"
 
 namespace coir::detail {
 

@@ -4,8 +4,8 @@
 // I1: one worker at a time reads (reading_), so items enter the input's order.
 // I2: at most limit() workers; at most a window of items is `outstanding_`: read and not yet recycled.
 // I3: whenever more may be read, and a worker is about to do what may suspend it, or a consumer to wait,
-//     another worker is on its way: woken or spawned, and not yet running. One is enough, as it will send for
-//     the next. So workers are made only as those that exist all wait.
+//     another worker is on its way: woken or spawned, and not yet running, or yielding. One is enough, as it
+//     will send for the next. So workers are made only as those that exist all wait.
 // I4: a slot is in the queue from when it is read (ordered) or done (unordered), so what is first is next.
 // All on one thread: nothing here is locked, and no callback of the user's is called out of turn.
 #include "coir/detail/map_core.hpp"
@@ -86,7 +86,9 @@ void map_core::work() {
       return end_of_input();
     }
     do_item(slot, self);
+    ++yielding_;
     s.charge();
+    --yielding_;
   }
 }
 
@@ -152,7 +154,7 @@ void map_core::end_of_input() noexcept {
 
 // I3. Does nothing if no more may be read, or somebody goes already.
 void map_core::send_worker() {
-  if (on_its_way_ != nullptr || !may_read()) return;
+  if (on_its_way_ != nullptr || yielding_ != 0 || !may_read()) return;
   if (wait::queued_waiter* w = wait::claim_first_locked(idle_)) {
     on_its_way_ = w->fiber;
     return w->wake();

@@ -1,5 +1,6 @@
 #include "coir/this_fiber.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "wait/interrupt.hpp"
@@ -71,10 +72,13 @@ void check_period(std::int64_t period_ns) {
   if (period_ns == 0) throw std::invalid_argument("coir::spawn_every: period=0 s: expected more than zero");
 }
 
-void sleep_to_tick(std::int64_t begin_ns, std::int64_t period_ns) {
-  sched::scheduler& s = sched::scheduler::ensure();
-  const std::int64_t passed = s.now() - begin_ns;
-  sleep(s, base::add_saturated(s.now(), period_ns - passed % period_ns));
+void sleep_to_tick(std::int64_t begin_ns, std::int64_t period_ns, std::int64_t& tick) {
+  const std::int64_t passed = sched::scheduler::ensure().now() - begin_ns;
+  tick = std::max(tick + 1, passed / period_ns + (passed % period_ns != 0));
+  std::int64_t at;
+  if (__builtin_mul_overflow(tick, period_ns, &at) || __builtin_add_overflow(begin_ns, at, &at))
+    at = never_ns;
+  sleep_until_ns(at);
 }
 
 }  // namespace coir::detail

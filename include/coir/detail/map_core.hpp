@@ -67,6 +67,7 @@ class map_core : group_core {
   fiber_base* on_its_way_ = nullptr;
   std::size_t outstanding_ = 0;
   std::size_t at_door_ = 0;
+  std::size_t yielding_ = 0;
   map_slot* first_ = nullptr;
   map_slot* last_ = nullptr;
   map_slot* free_ = nullptr;

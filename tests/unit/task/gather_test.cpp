@@ -1,4 +1,4 @@
-// Many fibers at once: gather, wait_any, wait_all.
+// Many fibers at once: gather, wait_any, wait_all, cancel_all.
 #include <coir/coir.hpp>
 
 #include <list>
@@ -179,4 +179,41 @@ TEST_CASE_METHOD(virtual_time, "wait_all_for: says whether all ended in time") {
 
 TEST_CASE_METHOD(virtual_time, "wait_all_for: a handle of no fiber is a logic error") {
   CHECK(throws<std::logic_error>([] { coir::wait_all_for(std::vector<coir::fiber<int>>(1), 1ms); }));
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel_all: cancels every fiber of a range, and does not wait") {
+  const std::vector<coir::fiber<int>> fibers = {after(10), after(20), after(30)};
+  this_fiber::yield();
+  coir::cancel_all(fibers);
+  CHECK_FALSE(fibers[0].ready());
+  coir::wait_all(fibers);
+  for (const auto& f : fibers) CHECK(throws<coir::cancelled>([&] { f.get(); }));
+  CHECK(elapsed() == 0ms);
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel_all_for: says whether all have ended in time, cleaning up included") {
+  std::vector<coir::fiber<void>> fibers;
+  for (const auto clean_up_time : {1ms, 5ms, 20ms})
+    fibers.push_back(coir::spawn([clean_up_time] {
+      try {
+        this_fiber::sleep_for(1h);
+      } catch (const coir::cancelled&) {
+        const this_fiber::shield clean_up;
+        this_fiber::sleep_for(clean_up_time);
+      }
+    }));
+  this_fiber::yield();
+  const bool early = coir::cancel_all_for(fibers, 10ms);
+  CHECK_FALSE(early);
+  CHECK(elapsed() == 10ms);
+  CHECK(fibers[1].ready());
+  const bool in_time = coir::cancel_all_for(fibers, 15ms);
+  CHECK(in_time);
+  CHECK(elapsed() == 20ms);
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel_all_for: a negative time cancels nothing") {
+  const std::vector<coir::fiber<int>> fibers = {after(1)};
+  CHECK(throws<std::invalid_argument>([&] { coir::cancel_all_for(fibers, -1ms); }));
+  CHECK(fibers[0].get() == 1);
 }

@@ -204,3 +204,107 @@ TEST_CASE_METHOD(virtual_time, "group: does not grow while members come and go")
   }
   g.join();
 }
+
+TEST_CASE_METHOD(virtual_time, "group: takes in fibers that were spawned elsewhere") {
+  int ended = 0;
+  auto a = coir::spawn([&] {
+    this_fiber::sleep_for(3ms);
+    ++ended;
+  });
+  auto b = coir::spawn([&] { this_fiber::sleep_for(1h); });
+  auto done = coir::spawn([] {});
+  done.join();
+  {
+    coir::group g;
+    g.add(a);
+    g.add(b);
+    g.add(done);
+    CHECK(g.size() == 2);
+    const bool early = g.join_for(5ms);
+    CHECK_FALSE(early);
+    CHECK(ended == 1);
+  }
+  CHECK(b.ready());
+  CHECK(elapsed() == 5ms);
+  CHECK(throws<std::logic_error>([] { coir::group().add(coir::fiber<int>()); }));
+}
+
+TEST_CASE_METHOD(virtual_time, "group: takes in a fiber that failed before, and join throws what it threw") {
+  auto failed = coir::spawn([] { throw std::runtime_error("before"); });
+  failed.join();
+  coir::group g;
+  g.add(failed);
+  const std::string text = thrown_text<std::runtime_error>([&] { g.join(); });
+  CHECK(text == "before");
+}
+
+TEST_CASE_METHOD(virtual_time,
+                 "group: cancel_for says whether all have ended in time, cleaning up included") {
+  coir::group g;
+  for (const auto clean_up_time : {3ms, 20ms})
+    g.spawn([clean_up_time] {
+      try {
+        this_fiber::sleep_for(1h);
+      } catch (const coir::cancelled&) {
+        const this_fiber::shield clean_up;
+        this_fiber::sleep_for(clean_up_time);
+        throw;
+      }
+    });
+  this_fiber::yield();
+  const bool early = g.cancel_for(10ms);
+  CHECK_FALSE(early);
+  CHECK(elapsed() == 10ms);
+  CHECK(g.size() == 1);
+  const bool in_time = g.cancel_for(15ms);
+  CHECK(in_time);
+  CHECK(elapsed() == 20ms);
+  CHECK(throws<std::invalid_argument>([&] { g.cancel_for(-1ms); }));
+}
+
+TEST_CASE_METHOD(virtual_time, "group: in the mode for it, the first failure cancels the others") {
+  coir::group g(coir::on_failure::cancel_others);
+  int cancelled = 0;
+  for (int i = 0; i < 3; ++i)
+    g.spawn([&] {
+      try {
+        this_fiber::sleep_for(1h);
+      } catch (const coir::cancelled&) {
+        ++cancelled;
+        throw;
+      }
+    });
+  g.spawn([] {
+    this_fiber::sleep_for(2ms);
+    throw std::runtime_error("failed");
+  });
+  const std::string text = thrown_text<std::runtime_error>([&] { g.join(); });
+  CHECK(text == "failed");
+  CHECK(cancelled == 3);
+  CHECK(elapsed() == 2ms);
+}
+
+TEST_CASE_METHOD(virtual_time,
+                 "group: after a failure what is spawned never runs, until join has thrown it") {
+  coir::group g(coir::on_failure::cancel_others);
+  g.spawn([] { throw std::runtime_error("failed"); });
+  this_fiber::yield();
+  bool ran = false;
+  auto late = g.spawn([&] { ran = true; });
+  CHECK(throws<std::runtime_error>([&] { g.join(); }));
+  CHECK_FALSE(ran);
+  CHECK(throws<coir::cancelled>([&] { late.get(); }));
+  g.spawn([&] { ran = true; });
+  g.join();
+  CHECK(ran);
+}
+
+TEST_CASE_METHOD(virtual_time, "group: a cancelled member is no failure") {
+  coir::group g(coir::on_failure::cancel_others);
+  auto victim = g.spawn([] { this_fiber::sleep_for(1h); });
+  auto other = g.spawn([] { this_fiber::sleep_for(5ms); });
+  this_fiber::yield();
+  victim.cancel();
+  g.join();
+  CHECK(other.successful());
+}

@@ -1,6 +1,7 @@
 // Cancellation (D6).
 #include <coir/coir.hpp>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -9,11 +10,20 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "support/sanitized.hpp"
 #include "support/virtual_time.hpp"
 #include "wait/wait_kinds.hpp"
 
 using namespace unit;
 namespace this_fiber = coir::this_fiber;
+
+namespace {
+#ifdef UNIT_SANITIZED
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+}  // namespace
 
 TEST_CASE_METHOD(virtual_time, "cancel: ends every kind of wait at once") {
   for (const wait_kind& kind : wait_kinds()) {
@@ -262,4 +272,65 @@ TEST_CASE_METHOD(virtual_time, "cancel: calls that need not wait throw as well")
   f.cancel();
   f.join();
   CHECK(silent == std::vector<std::string>());
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: a fiber that does not wait runs on to its next wait") {
+  coir::fiber<void> busy;
+  std::string log;
+  busy = coir::spawn([&] {
+    coir::spawn([&] { busy.cancel(); });
+    this_fiber::yield();  // not yet cancelled when it is left: the other runs meanwhile
+    log += "never";
+  });
+  auto late = coir::spawn([&] {
+    compute(5ms);
+    log += "computed ";
+    this_fiber::check_cancelled();
+    log += "on";
+  });
+  CHECK(throws<coir::cancelled>([&] { busy.get(); }));
+  late.join();
+  CHECK(log == "computed on");
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: 100,000 parked fibers at once end in bounded time") {
+  constexpr std::size_t count = sanitized ? 2'000 : 100'000;
+  const bool with_timers = GENERATE(false, true);
+  coir::event never;
+  std::size_t cleaned = 0;
+  struct clean_up {
+    std::size_t& n;
+    ~clean_up() { ++n; }
+  };
+  coir::group g;
+  for (std::size_t i = 0; i < count; ++i)
+    g.spawn([&, i] {
+      const clean_up c{cleaned};
+      if (with_timers)
+        this_fiber::sleep_for(std::chrono::microseconds(1h) + std::chrono::microseconds(i * 7919 % 100'003));
+      else
+        never.wait();
+    });
+  this_fiber::yield();
+  const auto start = std::chrono::steady_clock::now();
+  const bool all = g.cancel_for(1h);
+  const auto took = std::chrono::steady_clock::now() - start;
+  CHECK(all);
+  CHECK(cleaned == count);
+  CHECK(elapsed() == 0ms);
+  CHECK(took < 20s);  // anything quadratic takes minutes
+}
+
+TEST_CASE_METHOD(virtual_time, "cancel: 100,000 fibers that have not begun end without running") {
+  constexpr std::size_t count = sanitized ? 2'000 : 100'000;
+  std::size_t ran = 0, called = 0;
+  std::vector<coir::fiber<void>> fibers;
+  for (std::size_t i = 0; i < count; ++i) {
+    fibers.push_back(coir::spawn([&] { ++ran; }));
+    fibers.back().on_done([&](const coir::fiber<void>&) { ++called; });
+  }
+  const bool all = coir::cancel_all_for(fibers, 1h);
+  CHECK(all);
+  CHECK(ran == 0);
+  CHECK(called == count);
 }

@@ -247,3 +247,51 @@ TEST_CASE_METHOD(virtual_time, "timeout: many at once, in fibers, expire in orde
   coir::wait_all(fibers);
   CHECK(wrong == 0);
 }
+
+TEST_CASE_METHOD(virtual_time, "timeout: expires at a point of any clock") {
+  const coir::timeout limit(time_source::now() + 5ms);
+  CHECK(throws<coir::timed_out>([] { this_fiber::sleep_for(1h); }));
+  CHECK(elapsed() == 5ms);
+  const coir::timeout past(time_source::now() - 1h);
+  CHECK(past.expired());
+}
+
+TEST_CASE_METHOD(virtual_time, "timeout: reset begins anew, sooner or later, also after its end") {
+  coir::timeout limit(5ms);
+  limit.reset(10ms);
+  this_fiber::sleep_for(8ms);
+  limit.reset(time_source::now() + 1ms);
+  CHECK(throws<coir::timed_out>([] { this_fiber::sleep_for(1h); }));
+  CHECK(elapsed() == 9ms);
+  limit.reset(2ms);
+  CHECK_FALSE(limit.expired());
+  this_fiber::sleep_for(1ms);
+  CHECK(throws<coir::timed_out>([] { this_fiber::sleep_for(1h); }));
+  CHECK(elapsed() == 11ms);
+  limit.cancel();
+  limit.reset(0s);
+  CHECK(throws<coir::timed_out>([] { this_fiber::yield(); }));
+}
+
+TEST_CASE_METHOD(virtual_time,
+                 "timeout: reset to a negative time is an invalid argument and changes nothing") {
+  coir::timeout limit(5ms);
+  const std::string text = thrown_text<std::invalid_argument>([&] { limit.reset(-1s); });
+  CHECK(contains(text, "coir::timeout::reset"));
+  CHECK(throws<coir::timed_out>([] { this_fiber::sleep_for(1h); }));
+  CHECK(elapsed() == 5ms);
+}
+
+TEST_CASE_METHOD(virtual_time, "timeout: reset of an outer scope leaves the inner one alone") {
+  coir::timeout outer(1ms);
+  const coir::timeout inner(3ms);
+  outer.reset(1h);
+  bool from_inner = false;
+  try {
+    this_fiber::sleep_for(1h);
+  } catch (const coir::timed_out& e) {
+    from_inner = e.from(inner);
+  }
+  CHECK(from_inner);
+  CHECK(elapsed() == 3ms);
+}

@@ -33,6 +33,8 @@ struct primitives {
   coir::event release_holder;
   coir::fiber<void> endless;
   coir::group group;
+  coir::pool pool{1};
+  coir::fiber<void> shielded;
 
   primitives() {
     full.push(1);
@@ -44,6 +46,11 @@ struct primitives {
     });
     endless = coir::spawn([this] { release_holder.wait(); });
     group.spawn([this] { release_holder.wait(); });
+    pool.spawn([this] { release_holder.wait(); });
+    shielded = coir::spawn([this] {
+      const coir::this_fiber::shield whatever_comes;
+      release_holder.wait();
+    });
     coir::this_fiber::yield();
   }
   ~primitives() {
@@ -51,6 +58,8 @@ struct primitives {
     holder.join();
     endless.join();
     group.join();
+    pool.join();
+    shielded.join();
   }
 };
 
@@ -99,6 +108,16 @@ inline const std::vector<wait_kind>& wait_kinds() {
       {"join", [](primitives& p) { p.endless.join(); }},
       {"get", [](primitives& p) { p.endless.get(); }},
       {"gather", [](primitives& p) { coir::gather(p.endless, p.holder); }},
+      {"as_completed", [](primitives& p) { coir::as_completed(std::vector{p.endless}).next(); }},
+      {"map",
+       [](primitives& p) {
+         coir::map(
+             std::vector{1}, [&](int) { p.release_holder.wait(); }, 1)
+             .next();
+       }},
+      {"pool spawn", [](primitives& p) { p.pool.spawn([] {}); }},
+      {"pool join", [](primitives& p) { p.pool.join(); }},
+      {"cancel_all_for", [](primitives& p) { coir::cancel_all_for(std::vector{p.shielded}, 1h); }},
       {"wait_any", [](primitives& p) { coir::wait_any(std::vector{p.endless}); }},
       {"wait_all", [](primitives& p) { coir::wait_all(p.endless); }},
       {"group join", [](primitives& p) { p.group.join(); }},
