@@ -64,8 +64,9 @@ class pool {
   bool join_for(std::chrono::duration<Rep, Period> d) {
     return core_.join_all(detail::deadline_after(detail::checked_duration("coir::pool::join_for", d)));
   }
-  /// Cancels all fibers of the pool, those that work for its mappings included; the pool stays usable, and
-  /// who waits for room gets it. Never suspends.
+  /// Cancels all fibers of the pool, those that work for its mappings included: the items in work end by
+  /// coir::cancelled, the rest go on, but for a mapping whose input was being read, which ends so. The pool
+  /// stays usable, and who waits for room gets it. Never suspends.
   void cancel() noexcept { core_.cancel(); }
   /// The same, and waits at most `d` until they have ended, as group::cancel_for.
   template <class Rep, class Period>
