@@ -74,6 +74,7 @@ void run_handler(int number, siginfo_t* info, void* context) {
   }
   scheduler* s = scheduler::existing();
   if (s == nullptr) return wait::lot::wake_late_on_plain_thread();
+  if ((sched::silent_signals.load(std::memory_order_relaxed) >> (number - 1) & 1) != 0) number = 0;
   // A signal that finds a fiber at work has interrupted no call, if it was meant for this fiber, or for the
   // main one, whose signals come first. Otherwise it is for one that waits.
   if (!s->idle() && (s->own_current() == &s->main() || is_own(number, *info))) number = 0;

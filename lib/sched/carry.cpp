@@ -35,6 +35,8 @@ constexpr std::uint64_t bit(int signal) noexcept {
 // The kernel's two, and libc's.
 std::uint64_t never_blocked = bit(SIGKILL) | bit(SIGSTOP) | bit(32) | bit(33);
 
+std::atomic<std::uint64_t> silent_signals{0};
+
 namespace {
 
 std::uint64_t kernel_mask() noexcept {
@@ -145,6 +147,7 @@ std::uint64_t scheduler::mask_of_all() noexcept {
 }
 
 void scheduler::fall_asleep() noexcept {
+  own_handler_ran_ = false;
   asleep_ = true;
   if (mask_known()) leave_mask(current_, mask_of_all());
 }

@@ -50,6 +50,7 @@ void mailbox::open(scheduler* owner) noexcept {
   lock_.lock();
   alive_ = true;
   owner_ = owner;
+  ++generation_;
   asleep_.store(awake, std::memory_order_relaxed);
   lock_.unlock();
   registry_lock.unlock();
@@ -71,9 +72,9 @@ void mailbox::release() noexcept {
   registry_lock.unlock();
 }
 
-bool mailbox::post(base::inbox_node* node) noexcept {
+bool mailbox::post(base::inbox_node* node, std::uint64_t generation) noexcept {
   lock_.lock();
-  const bool alive = alive_;
+  const bool alive = alive_ && (generation == 0 || generation == generation_);
   if (alive) inbox_.push(node);
   lock_.unlock();
   if (alive && asleep_.load(std::memory_order_seq_cst) != awake) kick();

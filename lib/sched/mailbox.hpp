@@ -43,7 +43,11 @@ class mailbox {
   void push_from_handler(base::inbox_node* node) noexcept;
 
   // Any thread. The same for a message of its own; false, and nothing was done, if the owner has ended.
-  bool post(base::inbox_node* node) noexcept;
+  bool post(base::inbox_node* node) noexcept { return post(node, 0); }
+  // The same, also if the owner is not the `generation`th any more.
+  bool post(base::inbox_node* node, std::uint64_t generation) noexcept;
+  // Owner only: how many owners there have been.
+  std::uint64_t generation() const noexcept { return generation_; }
 
   // Runs `f(mailbox)` for that of each living scheduler of the process; none of them ends meanwhile.
   template <class F>
@@ -78,6 +82,7 @@ class mailbox {
   bool taken_ = false;              // guarded by the registry's lock
   reactor::reactor* io_ = nullptr;  // where the owner sleeps
   scheduler* owner_ = nullptr;
+  std::uint64_t generation_ = 0;  // guarded by lock_
   unsigned slot_ = 0;
   mailbox* next_ = nullptr;  // all mailboxes ever made
 

@@ -134,6 +134,7 @@ scheduler::scheduler(unsigned slot)
 }
 
 scheduler::~scheduler() {
+  ending_ = true;
   if ((live_ != 0 || has_data_) && up.thread_ends != nullptr) up.thread_ends(*this);
   this_thread = nullptr;  // first: a signal handler would post to the mailbox
   detail::running = nullptr;

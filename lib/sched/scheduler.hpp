@@ -81,6 +81,10 @@ class scheduler {
     if (f->has(carries_flow)) drop_carried(f);
     recycle(f);
   }
+  // A record that was not started: what it has of the current fiber's, which is not its maker, goes.
+  void disinherit(fiber* f) noexcept {
+    if (f->has(carries_flow)) drop_carried(f);
+  }
   // The record and stack of a fiber that ended or never started.
   void recycle(fiber* f) noexcept;
 
@@ -202,6 +206,9 @@ class scheduler {
     handled_.fetch_or(h.all, std::memory_order_acq_rel);
     handled_without_restart_.fetch_or(h.without_restart, std::memory_order_acq_rel);
   }
+  // In a handler of this thread: coir's own has run, which ends no wait.
+  void note_own_handler() noexcept { own_handler_ran_ = asleep_; }
+  bool take_own_handler() noexcept { return std::exchange(own_handler_ran_, false); }
   // The fiber whose work the last handler interrupted, if it was one; a wait it began since is none of those.
   const fiber* handled_beside() const noexcept { return handled_beside_; }
   // Nobody runs: a handler that runs now has interrupted no fiber.
@@ -240,6 +247,7 @@ class scheduler {
   // Main fiber only: runs the others until none is left.
   void run_down() noexcept;  // returns early only if made ready by a deadlock
   bool running_down() const noexcept { return run_down_; }
+  bool ending() const noexcept { return ending_; }  // with its thread
 
   // After fork, in the child: only the current fiber goes on.
   void after_fork_in_child() noexcept;
@@ -379,6 +387,7 @@ class scheduler {
   bool overlaid_ = false;
   bool own_masks_changed_ = false;  // all_own_masks_ is out of date
   bool asleep_ = false;
+  bool own_handler_ran_ = false;   // since the thread fell asleep
   std::uint64_t common_mask_ = 0;  // of the others, while it is known
   std::uint64_t all_own_masks_ = 0;
   std::uint64_t overlay_mask_ = 0;  // what waits with masks of their own block
@@ -391,6 +400,7 @@ class scheduler {
   std::atomic<bool> handled_posted_{false};
   int thread_id_;
   bool run_down_ = false;
+  bool ending_ = false;
   bool main_left_behind_ =
       false;                  // in the child of a fork made by another fiber: main exists in the parent only
   bool thread_over_ = false;  // only a guest keeps it

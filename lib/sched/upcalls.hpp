@@ -2,6 +2,7 @@
 // fibers work in the initialisers of global objects too.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 namespace coir::sched {
@@ -30,6 +31,9 @@ extern const upcalls up;
 
 // The signals that no mask of a fiber holds back.
 extern std::uint64_t never_blocked;
+
+// Those whose handler is coir's own and nobody else's: it ends no wait.
+extern std::atomic<std::uint64_t> silent_signals;
 
 // Called at the end of making a thread's scheduler, on the thread; or null.
 extern void (*thread_begins)() noexcept;

@@ -15,4 +15,7 @@ void dispose(sched::fiber* ended) noexcept;
 // The thread ends: what fibers are left are cancelled, then the main one's data go.
 void thread_ends(sched::scheduler& s) noexcept;
 
+// As wait::on_deadlock, unless a signal may come for which the thread has a function (on_signal.cpp).
+bool deadlock(sched::scheduler& s) noexcept;
+
 }  // namespace coir::task

@@ -4,7 +4,7 @@
 
 namespace coir::sched {
 
-constinit const upcalls up = {task::body,      task::dispose,     wait::on_deadlock,
+constinit const upcalls up = {task::body,      task::dispose,     task::deadlock,
                               wait::on_signal, task::thread_ends, wait::rearm_after_fork};
 
 }  // namespace coir::sched

@@ -67,7 +67,7 @@ void on_signal(sched::scheduler& s, bool asleep) noexcept {
   lot::wake_late();
   sched::scheduler::handled ran = s.take_handled();
   const bool unknown = ran.all == 0;  // a handler that coir did not install
-  if (unknown && !asleep) return;
+  if (unknown && (!asleep || s.take_own_handler())) return;
   const std::uint64_t common = unknown ? 0 : s.common_signal_mask();
   if (unknown) ran.all = ~std::uint64_t{0};
   const sched::fiber* beside = unknown ? nullptr : s.handled_beside();
