@@ -54,10 +54,30 @@ TEST_CASE("fork: works in a process whose other threads have fibers") {
   CHECK(r.exited(0));
 }
 
+TEST_CASE("fork: pools of threads begin anew in the child, whose waits for the parent's jobs end") {
+  const std::string scenario =
+      GENERATE(as<std::string>(), "fork_thread_pool", "fork_in_a_job", "fork_offload");
+  const auto r = run(scenario);
+  INFO(scenario << ": " << r.text());
+  CHECK(r.exited(0));
+}
+
+TEST_CASE("fork: the child can be posted to, the parent's other threads cannot") {
+  const auto r = run("fork_post");
+  INFO(r.text());
+  CHECK(r.exited(0));
+}
+
 #ifndef COIR_ASAN  // its allocator of gcc 12 is not fork-safe: another thread may hold its locks for ever
 
 TEST_CASE("fork: the child can spawn although other threads were making stacks") {
   const auto r = run("fork_while_threads_begin_and_end");
+  INFO(r.text());
+  CHECK(r.exited(0));
+}
+
+TEST_CASE("fork: the child's pool works although others were working") {
+  const auto r = run("fork_while_pools_work");
   INFO(r.text());
   CHECK(r.exited(0));
 }
@@ -71,6 +91,18 @@ TEST_CASE("fork: a child of a thread without fibers closes descriptors another t
 }
 
 #endif
+
+TEST_CASE("fork: locals and inherited values of the forking fiber live on") {
+  const auto r = run("fork_values");
+  INFO(r.text());
+  CHECK(r.exited(0));
+}
+
+TEST_CASE("fork: the forking thread's signal functions are called in the child") {
+  const auto r = run("fork_on_signal");
+  INFO(r.text());
+  CHECK(r.exited(0));
+}
 
 TEST_CASE("fork: fibers that waited in the parent take nothing in the child") {
   const auto r = run("fork_ghosts_take_nothing");

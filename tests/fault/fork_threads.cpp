@@ -1,0 +1,170 @@
+// The processes of fork_test.cpp that have pools, posts and signals.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <coir/coir.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <future>
+#include <thread>
+#include <vector>
+
+#include "support/child.hpp"
+
+using namespace std::chrono_literals;
+namespace this_fiber = coir::this_fiber;
+
+namespace {
+
+// What `work` returns in a child; 50 and more: it died or was killed after ten seconds.
+int in_child(const std::function<int()>& work) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::alarm(10);
+    int status = 50;
+    try {
+      status = work();
+    } catch (const std::exception& e) {
+      fault::say(std::string("child: ") + e.what());
+    }
+    ::_exit(status);
+  }
+  int status = 0;
+  while (::waitpid(pid, &status, WNOHANG) == 0) this_fiber::sleep_for(1ms);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
+}
+
+bool broken(const coir::future<int>& f) {
+  try {
+    f.get();
+  } catch (const std::future_error& e) {
+    return e.code() == std::future_errc::broken_promise;
+  }
+  return false;
+}
+
+#define EXPECT(condition) \
+  if (!(condition)) return fault::say("failed: " #condition), 1
+
+}  // namespace
+
+COIR_SCENARIO(fork_thread_pool) {
+  coir::event begun, go;
+  coir::thread_pool pool(1);
+  const auto running = pool.submit([&] {
+    begun.set();
+    go.wait();
+    return 1;
+  });
+  begun.wait();
+  const auto queued = pool.submit([] { return 2; });
+  EXPECT(in_child([&] {
+           if (pool.threads() != 0) return 1;
+           if (!broken(running) || !broken(queued)) return 2;
+           if (pool.apply([] { return 3; }) != 3) return 3;
+           const auto left = pool.submit([] { return 4; });
+           pool.shutdown();
+           return left.get() == 4 ? 0 : 4;
+         }) == 0);
+  go.set();
+  EXPECT(running.get() == 1);
+  EXPECT(queued.get() == 2);
+  return 0;
+}
+
+// The thread that forks is the pool's own: it is the child's only one.
+COIR_SCENARIO(fork_in_a_job) {
+  coir::thread_pool pool(2);
+  EXPECT(pool.apply([&] {
+    return in_child([&] {
+      const auto f = pool.submit([] { return 5; });  // waited for by a thread of the pool
+      return f.get() == 5 && pool.threads() <= 2 ? 0 : 1;
+    });
+  }) == 0);
+  EXPECT(pool.apply([] { return 6; }) == 6);
+  return 0;
+}
+
+COIR_SCENARIO(fork_while_pools_work) {
+  std::atomic<bool> stop{false};
+  coir::thread_pool pool(2);
+  std::thread feeder([&] {
+    while (!stop) {
+      coir::thread_pool other(1);
+      for (int i = 0; i < 20; ++i) pool.submit([&] { other.submit([] {}); }).get();
+    }
+  });
+  int failed = 0;
+  for (int i = 0; i < 50; ++i)
+    failed += in_child([&] { return pool.apply([] { return 7; }) == 7 ? 0 : 1; }) != 0;
+  stop = true;
+  feeder.join();
+  EXPECT(failed == 0);
+  return 0;
+}
+
+COIR_SCENARIO(fork_offload) {
+  auto f = coir::spawn([] {
+    if (coir::offload([] { return 1; }) != 1) return 1;
+    return in_child([] { return coir::offload([] { return 2; }) == 2 ? 0 : 1; });
+  });
+  EXPECT(f.get() == 0);
+  return 0;
+}
+
+COIR_SCENARIO(fork_post) {
+  coir::event ready, end;
+  coir::thread_handle other;
+  std::thread host([&] {
+    other = coir::this_thread_handle();
+    ready.set();
+    end.wait();
+  });
+  ready.wait();
+  const auto here = coir::this_thread_handle();
+  const int status = in_child([&] {
+    if (coir::post(here, [] { return 3; }).get() != 3) return 1;
+    try {
+      coir::post(other, [] {}).get();
+    } catch (const std::system_error& e) {
+      return e.code() == std::errc::no_such_process ? 0 : 2;
+    }
+    return 3;
+  });
+  EXPECT(coir::post(other, [] { return 4; }).get() == 4);
+  end.set();
+  host.join();
+  EXPECT(status == 0);
+  return 0;
+}
+
+COIR_SCENARIO(fork_on_signal) {
+  coir::semaphore told(0);
+  const auto handle = coir::on_signal(SIGUSR1, [&](int) { told.release(); });
+  EXPECT(in_child([&] {
+           ::kill(::getpid(), SIGUSR1);
+           return told.try_acquire_for(8s) ? 0 : 1;
+         }) == 0);
+  EXPECT(told.available() == 0);
+  ::kill(::getpid(), SIGUSR1);
+  told.acquire();
+  return 0;
+}
+
+COIR_SCENARIO(fork_values) {
+  coir::inherited<int> value(0);
+  coir::local<int> own;
+  value.set(1);
+  *own = 2;
+  auto f = coir::spawn([&] {
+    *own = 3;
+    return in_child([&] {
+      const int child = coir::spawn([&] { return *value * 10 + *own; }).get();
+      return child == 10 && *value == 1 && *own == 3 ? 0 : 1;
+    });
+  });
+  EXPECT(f.get() == 0);
+  return 0;
+}
