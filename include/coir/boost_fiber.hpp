@@ -1,5 +1,6 @@
 #pragma once
 
+/// For programs written with Boost.Fiber.
 namespace coir::boost_fiber {
 
 /// Makes the calling thread's boost::fibers wait by coir: from now on each patched libc call (`recv`,

@@ -1,5 +1,8 @@
-/* coir for C: fibers for code that cannot use templates. Link coir; link coir-patch to make blocking calls
- * yield. */
+/**
+ * @file
+ * coir for C: fibers for code that cannot use templates. Link coir; link coir-patch to make blocking calls
+ * yield.
+ */
 #ifndef COIR_COIR_H
 #define COIR_COIR_H
 

@@ -1,5 +1,4 @@
-/// Everything of coir. `#include <coir/coir.hpp>` and link coir; link coir-patch to make existing blocking
-/// code yield.
+// Everything of coir. Link coir; link coir-patch to make existing blocking code yield.
 #pragma once
 
 #include "coir/as_completed.hpp"
@@ -39,3 +38,10 @@
 #include "coir/this_fiber.hpp"
 #include "coir/thread_pool.hpp"
 #include "coir/timeout.hpp"
+
+/// Green threads: `#include <coir/coir.hpp>` and link coir; link coir-patch to make existing blocking code
+/// yield.
+///
+/// Whatever suspends lets the other fibers of its thread run. A thread's own stack is a fiber as well, its
+/// main one, so everything may be called everywhere but in signal handlers, unless it says otherwise.
+namespace coir {}

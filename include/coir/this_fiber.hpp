@@ -44,8 +44,8 @@ std::uint64_t id();
 /// The name given at spawn, "fiber", or "main". Never suspends.
 std::string_view name();
 
-/// Throws cancelled, timed_out or what was raised if the fiber should end; for long computations. Never
-/// suspends.
+/// Throws cancelled, timed_out or what was raised if the fiber should end. For long computations, and where a
+/// patched call has failed: was it ECANCELED or ETIMEDOUT by coir's doing? Never suspends.
 void check_cancelled();
 
 /// Keeps cancellation, raised exceptions and the timeouts around it from ending waits while it lives; they

@@ -20,6 +20,7 @@ class cancelled {};
 /// on stderr before.
 class deadlock : public std::exception {
  public:
+  /// Says so in words.
   const char* what() const noexcept override {
     return "coir: deadlock: every fiber waits, and nothing can wake one";
   }
@@ -30,7 +31,9 @@ class timeout;
 /// Thrown out of coir calls while a `timeout` scope around them has expired.
 class timed_out : public std::exception {
  public:
+  /// `scope`: the address of the scope that expired.
   explicit timed_out(const void* scope) noexcept : scope_(scope) {}
+  /// Says so in words.
   const char* what() const noexcept override { return "coir: timed out"; }
   /// Whether `t` is the scope that expired; tells nested scopes apart. `t` may have been left already.
   bool from(const timeout& t) const noexcept { return scope_ == static_cast<const void*>(&t); }
@@ -47,11 +50,11 @@ class timed_out : public std::exception {
 /// naming this scope, a patched libc call returns -1 with ETIMEDOUT. It stays so until the scope is left. A
 /// fiber that does not wait is not stopped. Of several expired scopes the one that expired first is named.
 ///
-/// Parameter: `d`, any std::chrono duration; zero expires at the next wait. Throws std::invalid_argument if
-/// negative. Suspends: no. Context: the fiber that made it leaves it, in reverse order of making. Not
-/// movable.
+/// Context: the fiber that made it leaves it, in reverse order of making. Not movable.
 class timeout {
  public:
+  /// Starts the time: `d`, any std::chrono duration; zero expires at the next wait. Throws
+  /// std::invalid_argument if negative. Never suspends.
   template <class Rep, class Period>
   explicit timeout(std::chrono::duration<Rep, Period> d)
       : timeout(nanoseconds_tag{}, detail::checked_duration("coir::timeout", d)) {}
@@ -63,7 +66,7 @@ class timeout {
   timeout(const timeout&) = delete;
   timeout& operator=(const timeout&) = delete;
 
-  /// Whether the time is over.
+  /// Whether the time is over. Never suspends.
   bool expired() const noexcept;
   /// Begins anew with `d` from now, also if it had expired or was cancelled; what was thrown already was.
   /// Throws std::invalid_argument if `d` is negative, and changes nothing then.
@@ -76,7 +79,7 @@ class timeout {
   void reset(std::chrono::time_point<Clock, Duration> t) {
     reset_ns(detail::deadline_at(t));
   }
-  /// Takes the limit away; no effect on what was thrown already.
+  /// Takes the limit away; no effect on what was thrown already. Never suspends.
   void cancel() noexcept;
 
  private:
@@ -89,7 +92,8 @@ class timeout {
 };
 
 /// Calls `f` under a timeout of `d` and returns its result, or an empty optional (false for void functions)
-/// if the time was over first and ended it by `timed_out`. A `timed_out` of another scope passes through.
+/// if the time was over first and ended it by `timed_out`. A `timed_out` of another scope passes through, and
+/// so does what `f` makes of a patched call's ETIMEDOUT, unless it asks `this_fiber::check_cancelled` first.
 ///
 /// Throws: what `f` throws; std::invalid_argument if `d` is negative. Suspends: as `f` does.
 template <class Rep, class Period, class F>
