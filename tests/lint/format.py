@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FOLDERS = ["lib", "include", "tests", "samples"]
+FOLDERS = ["lib", "include", "tests", "samples", "docs"]
 SOURCES = {".h", ".hpp", ".c", ".cpp"}
 
 program = shutil.which("clang-format-14") or shutil.which("clang-format")  # each version formats a little differently
