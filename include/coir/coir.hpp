@@ -21,12 +21,12 @@
 #include "coir/offload.hpp"
 #include "coir/on_signal.hpp"
 #include "coir/patch.hpp"
-#endif
-#if __has_include(<cereal/cereal.hpp>)
 #include "coir/pipe_stream.hpp"
 #include "coir/pool.hpp"
 #include "coir/post.hpp"
+#if __has_include(<cereal/cereal.hpp>)
 #include "coir/process_pool.hpp"
+#endif
 #include "coir/promise.hpp"
 #include "coir/queue.hpp"
 #include "coir/remote_error.hpp"
