@@ -1,4 +1,4 @@
-// Shows: a long computation holds up every other fiber of its thread; a yield now and then cures that.
+// Shows: a long computation holds up every other fiber of its thread; a yield now and then cures that, or another thread.
 // Try:   ./cpu_hog
 
 #include <unistd.h>
@@ -42,8 +42,9 @@ milliseconds tick_beside(const coir::fiber<std::uint64_t>& computation, steady_c
   return longest;
 }
 
-void measure(const char* title, bool yields) {
-  auto hog = coir::spawn(compute, std::uint64_t{1'000'000}, yields);
+template <class F>
+void measure(const char* title, F computation) {
+  auto hog = coir::spawn(computation);
   auto ticker = coir::spawn(tick_beside, hog, steady_clock::now());
   const double pause = ticker.get().count();
   std::printf("%s longest pause of the ticker %.1f ms (answer %llu)\n", title, pause,
@@ -53,6 +54,8 @@ void measure(const char* title, bool yields) {
 }  // namespace
 
 int main() {
-  measure("without yield:", false);
-  measure("with yield:   ", true);
+  constexpr std::uint64_t limit = 1'000'000;
+  measure("without yield:", [] { return compute(limit, false); });
+  measure("with yield:   ", [] { return compute(limit, true); });
+  measure("offloaded:    ", [] { return coir::offload(compute, limit, false); });
 }

@@ -197,6 +197,7 @@ class fiber {
     else if constexpr (!std::is_void_v<T>)
       return static_cast<T&>(slot().value());
   }
+  /// The same, and the value is moved out if no other handle is left.
   T get() && {
     wait_for_end("get");
     if constexpr (std::is_reference_v<T>) {

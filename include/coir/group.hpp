@@ -21,6 +21,7 @@ enum class on_failure {
 /// A fiber leaves the group when it ends, so a group that lives long does not grow. Context: one thread.
 class group {
  public:
+  /// `then`: what the end of one of them by an exception means for the others.
   explicit group(on_failure then = on_failure::go_on) noexcept : core_(then == on_failure::cancel_others) {}
   /// Cancels the fibers that still run and waits for their ends (whatever happens to the caller meanwhile).
   /// Suspends.

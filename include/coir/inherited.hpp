@@ -40,6 +40,7 @@ class inherited {
   /// making.
   class [[nodiscard]] scope {
    public:
+    /// Sets `value` for the running fiber until the scope is left. Throws as set.
     scope(inherited& variable, T value) : scope_(variable.key_, std::make_shared<T>(std::move(value))) {}
 
    private:

@@ -35,6 +35,7 @@ class pipe_stream {
   /// Closes this side: a child that reads sees the end. Wakes a fiber that waits here with EBADF. Never
   /// suspends.
   void close() noexcept;
+  /// Whether it is connected to a pipe.
   bool is_open() const noexcept { return fd_ >= 0; }
   /// The descriptor, which stays the stream's, close-on-exec and non-blocking; -1 if closed.
   int native_handle() const noexcept { return fd_; }

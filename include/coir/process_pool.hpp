@@ -202,6 +202,7 @@ class process_map {
     using value_type = R;
     using difference_type = std::ptrdiff_t;
     using iterator_concept = std::input_iterator_tag;
+    /// Internal.
     explicit iterator(process_map* of) : of_(of) { ++*this; }
     R& operator*() const { return *of_->current_; }
     iterator& operator++() {
@@ -234,11 +235,11 @@ class process_map {
 /// the library cereal is found.
 ///
 /// Arguments and results are copied between the processes: whatever cereal can serialise (the types for which
-/// <coir/process_pool.hpp> includes it, others with <cereal/types/…> or a `serialize` of their own) and has a
+/// `coir/process_pool.hpp` includes it, others with `cereal/types/…` or a `serialize` of their own) and has a
 /// default constructor; text goes as std::string. The function is a function pointer, a lambda without
 /// captures or another type without state, of code that was loaded when the pool was made.
 ///
-/// What a call throws is thrown by its future: std::bad_alloc, std::system_error and the types of <stdexcept>
+/// What a call throws is thrown by its future: std::bad_alloc, std::system_error and the types of `stdexcept`
 /// as themselves, all others as coir::remote_error. If its process ends (a signal, exit), that call ends with
 /// coir::worker_crashed, and another process takes its place; calls that had not begun do not notice.
 ///

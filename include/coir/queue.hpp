@@ -101,6 +101,7 @@ template <class T, class Store>
 class basic_queue {
  public:
   using value_type = T;
+  /// The capacity of a queue that is never full.
   static constexpr std::size_t unbounded = std::numeric_limits<std::size_t>::max();
 
   basic_queue(const basic_queue&) = delete;

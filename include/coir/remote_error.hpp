@@ -30,6 +30,7 @@ class remote_error : public std::runtime_error {
 /// A worker process ended before the call it was making.
 class worker_crashed : public std::runtime_error {
  public:
+  /// Of the process `worker`, which ended with `status`.
   worker_crashed(pid_t worker, const exit_status& status)
       : std::runtime_error("coir::process_pool: worker " + std::to_string(worker) +
                            (status.signal() != 0 ? " was " : " ended: ") + to_string(status)),

@@ -121,6 +121,7 @@ auto on_push(channel<T>& c, std::type_identity_t<T> item, F f = {}) {
   return select_case(detail::push_case<T>{{detail::case_kind::channel_push, &c.core()}, std::move(item)},
                      std::move(f));
 }
+/// The same with an item that stays where it is, unmoved unless it is pushed.
 template <class T, class F = detail::no_handler>
 auto on_push(channel<T>& c, std::reference_wrapper<T> item, F f = {}) {
   return select_case(detail::push_case<T&>{{detail::case_kind::channel_push, &c.core()}, item.get()},
@@ -132,6 +133,7 @@ auto on_push(basic_queue<T, Store>& q, std::type_identity_t<T> item, F f = {}) {
   return select_case(detail::push_case<T>{{detail::case_kind::queue_push, &q.core()}, std::move(item)},
                      std::move(f));
 }
+/// The same with an item that stays where it is, unmoved unless it is pushed.
 template <class T, class Store, class F = detail::no_handler>
 auto on_push(basic_queue<T, Store>& q, std::reference_wrapper<T> item, F f = {}) {
   return select_case(detail::push_case<T&>{{detail::case_kind::queue_push, &q.core()}, item.get()},

@@ -75,8 +75,12 @@ class redirect {
 
 /// How a subprocess is started: `coir::subprocess c({"cat"}, {.in = coir::redirect::pipe()})`.
 struct subprocess_options {
-  /// Its standard streams.
-  redirect in = {}, out = {}, err = {};
+  /// Its stdin.
+  redirect in = {};
+  /// Its stdout.
+  redirect out = {};
+  /// Its stderr.
+  redirect err = {};
   /// Variables on top of the inherited ones; one without a value is taken away.
   std::map<std::string, std::optional<std::string>> environment = {};
   /// False: it has no other variables than `environment`.
@@ -96,14 +100,18 @@ struct subprocess_options {
 
 /// What a child left behind.
 struct subprocess_result {
+  /// How it ended.
   exit_status status;
-  /// What it wrote to `out` and `err`, where those are pipes.
-  std::string out, err;
+  /// What it wrote to stdout, where that is a pipe.
+  std::string out;
+  /// What it wrote to stderr, where that is a pipe.
+  std::string err;
 };
 
 /// Thrown by subprocess::check_output: the child did not exit with 0.
 class subprocess_failed : public std::runtime_error {
  public:
+  /// `program`: the name that `what` begins with.
   subprocess_failed(const std::string& program, subprocess_result result)
       : std::runtime_error("subprocess " + program + ": " + to_string(result.status)),
         result_(std::make_shared<subprocess_result>(std::move(result))) {}
@@ -156,7 +164,9 @@ class subprocess {
   /// This side of its pipes; closed streams where there is no pipe. They stay where they are when the
   /// subprocess is moved.
   pipe_stream& in() noexcept;
+  /// The pipe of its stdout.
   pipe_stream& out() noexcept;
+  /// The pipe of its stderr.
   pipe_stream& err() noexcept;
 
   /// How it ended, if it has. Never suspends.
