@@ -20,6 +20,7 @@ void do_job(thread_job* next) noexcept {
   auto* job = static_cast<offload_job*>(next);
   auto* who = static_cast<wait::waiter*>(job->who);
   job->call(job);
+  helpers.nearly_done();
   if (who->claim(wait::outcome::notified)) who->wake();
 }
 

@@ -78,6 +78,13 @@ bool workers::withdraw_locked(thread_job& job) noexcept {
   return false;
 }
 
+void workers::nearly_done() noexcept {
+  nearly_done_ = true;
+  leaving_.lock.lock();
+  ++idle_;
+  leaving_.lock.unlock();
+}
+
 void workers::resize(unsigned most) noexcept {
   leaving_.lock.lock();
   unsigned wanted = 0;  // threads for jobs that wait already
@@ -178,6 +185,7 @@ void workers::work() noexcept {
     timed_out = false;
     const bool endless = job->endless;
     job->on_thread(job);
+    was_idle = std::exchange(nearly_done_, false);
     if (!endless) continue;
     leaving_.lock.lock();
     --endless_;

@@ -32,6 +32,9 @@ class workers {
   enum class answer : std::uint8_t { queued, no_thread, closed };  // but for `queued`, nothing has happened
   // Queues `job`. `endless`: a thread is started if none is idle, whatever their number.
   answer submit(thread_job& job, bool endless = false) noexcept;
+  // On a thread of it, by a job: nothing is left to do but to wake who waits. It counts as idle already, so
+  // that who is woken and submits the next job does not start another thread for that.
+  void nearly_done() noexcept;
   // Threads beyond `most` end when they have done their present jobs.
   void resize(unsigned most) noexcept;
   unsigned most() noexcept;
@@ -59,6 +62,7 @@ class workers {
   bool withdraw_locked(thread_job& job) noexcept;
   void wake_idle(int how_many) noexcept;
 
+  static inline thread_local bool nearly_done_ __attribute__((tls_model("initial-exec"))) = false;
   static inline thread_local workers* here_ __attribute__((tls_model("initial-exec"))) = nullptr;
 
   const char* name_;

@@ -1,4 +1,5 @@
 // When nothing can ever run again, in all the places main may be.
+#include <unistd.h>
 #include <coir/coir.hpp>
 
 #include <csignal>
@@ -85,11 +86,29 @@ COIR_SCENARIO(wrong_order_of_timeouts) {
   return 0;
 }
 
+// Nothing but a signal can wake main: that is no deadlock.
+COIR_SCENARIO(no_deadlock_with_signals) {
+  coir::event told;
+  const auto handle = coir::on_signal(SIGALRM, [&](int) { told.set(); });
+  ::alarm(1);
+  told.wait();
+  fault::say("told");
+  return 0;
+}
+COIR_SCENARIO(deadlock_after_signals) {
+  static coir::event e;
+  {
+    const auto handle = coir::on_signal(SIGALRM, [](int) {});
+  }
+  return expect_deadlock([] { coir::spawn(coir::attributes{.name = "stuck"}, [] { e.wait(); }).get(); });
+}
+
 #ifndef COIR_TSAN  // there no process counts as single-threaded
 
 TEST_CASE("deadlock: main gets coir::deadlock, whatever it waits in, after a dump") {
-  const std::string scenario = GENERATE(as<std::string>(), "deadlock_in_get", "deadlock_in_run",
-                                        "deadlock_in_group", "deadlock_with_idle_reactor");
+  const std::string scenario =
+      GENERATE(as<std::string>(), "deadlock_in_get", "deadlock_in_run", "deadlock_in_group",
+               "deadlock_with_idle_reactor", "deadlock_after_signals");
   const auto r = fault::run(scenario, {}, std::chrono::seconds(10));
   INFO(scenario << ": " << r.text());
   CHECK(r.exited(0));
@@ -107,6 +126,13 @@ TEST_CASE("deadlock: where main can neither throw nor return, the process ends w
 }
 
 #endif
+
+TEST_CASE("deadlock: a main fiber that waits for a signal is in none") {
+  const auto r = fault::run("no_deadlock_with_signals", {}, std::chrono::seconds(20));
+  INFO(r.text());
+  CHECK(r.exited(0));
+  CHECK(r.out == "told\n");
+}
 
 TEST_CASE("broken invariant: aborts and names the running fiber") {
   const auto r = fault::run("wrong_order_of_timeouts");

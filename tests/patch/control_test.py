@@ -28,6 +28,10 @@ expect(run(PROGRAM, "scoped"), "scoped_off",
        out="before: yes\ninside: no\nnested: no\nafter: yes\nbeside: yes\ninside, after a wait: no\n"
            "after an exception: yes\n")
 
+expect(run(PROGRAM, "signals"), "on_signal",
+       out="a sleep is cut short: no\nby a handler that was there: yes\nwhich was called: yes\nboth were called: yes\n"
+           "and may wait: yes\nchildren are waited for: yes\nand told of: yes\n")
+
 expect(run(PROGRAM, "always"), "one fiber is not patched", out="main: no\nthread: no\n")
 expect(run(PROGRAM, "always", COIR_PATCH_ALWAYS="1"), "always", out="main: yes\nthread: yes\n")
 expect(run(PROGRAM, "always", COIR_PATCH_ALWAYS="0"), "not always", out="main: no\nthread: no\n")

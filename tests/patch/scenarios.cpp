@@ -145,6 +145,58 @@ int scoped() {
   return 0;
 }
 
+// What a signal with a function (coir::on_signal) does to patched calls.
+bool sleep_is_cut_short() {
+  auto other = coir::spawn([] {
+    ::usleep(5000);
+    ::kill(::getpid(), SIGUSR1);
+    ::usleep(5000);
+  });
+  const bool cut = ::usleep(50'000) == -1 && errno == EINTR;
+  other.join();
+  return cut;
+}
+
+int signals() {
+  int called = 0;
+  bool waited = true;
+  {
+    const auto handle = coir::on_signal(SIGUSR1, [&](int) {
+      waited = waited && lets_others_run(nap);
+      ++called;
+    });
+    say("a sleep is cut short", sleep_is_cut_short());
+    struct sigaction mine = {};
+    static std::atomic<int> handled{0};
+    mine.sa_handler = [](int) { ++handled; };
+    coir::signal_handle beside;
+    ::sigaction(SIGUSR2, &mine, nullptr);
+    beside = coir::on_signal(SIGUSR2, [&](int) { ++called; });
+    auto other = coir::spawn([] {
+      ::usleep(5000);
+      ::kill(::getpid(), SIGUSR2);
+      ::usleep(5000);
+    });
+    say("by a handler that was there", ::usleep(50'000) == -1 && errno == EINTR);
+    other.join();
+    say("which was called", handled == 1);
+  }
+  say("both were called", called == 2);
+  say("and may wait", waited);
+  int told = 0;
+  const auto children = coir::on_signal(SIGCHLD, [&](int) { ++told; });
+  auto other = coir::spawn([] { ::usleep(50'000); });
+  const int status = std::system("exit 3");
+  const pid_t pid = ::fork();
+  if (pid == 0) ::_exit(4);
+  int ended = 0;
+  say("children are waited for",
+      WEXITSTATUS(status) == 3 && ::waitpid(pid, &ended, 0) == pid && WEXITSTATUS(ended) == 4);
+  other.join();
+  say("and told of", told > 0);
+  return 0;
+}
+
 // Only a patched read is ended by the close of another thread.
 bool close_ends_read() {
   int ends[2];
@@ -237,6 +289,7 @@ int main(int argc, char** argv) {
   const std::map<std::string, int (*)()> all = {
       {"categories", categories}, {"scoped", scoped},     {"always", always},
       {"escapes", escapes},       {"lives_on", lives_on}, {"escapes_on_purpose", escapes_on_purpose},
+      {"signals", signals},
   };
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const auto found = argc == 2 ? all.find(argv[1]) : all.end();
