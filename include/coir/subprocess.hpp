@@ -140,6 +140,7 @@ class subprocess {
   /// there is no child; std::invalid_argument for an empty `argv`, a zero byte inside a string, a variable
   /// name that is empty or has a '='. Does not suspend; the thread waits until the program is loaded.
   explicit subprocess(const std::vector<std::string>& argv, const subprocess_options& options = {});
+  /// One that was moved from may be assigned to and destroyed.
   subprocess(subprocess&&) noexcept;
   /// As the destructor for what it held.
   subprocess& operator=(subprocess&&) noexcept;

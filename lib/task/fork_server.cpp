@@ -33,10 +33,10 @@ namespace coir::task {
 using base::raw;
 using base::word;
 
-// What it is asked. Answered by a number: the worker's, its status as of waitpid, or -errno; kill_all by
-// nothing.
+// What it is asked. Answered by a number: the worker's, its status as of waitpid, or -errno;
+// kill_workers by nothing.
 struct fork_server::request {
-  enum kinds : int { start, bury, kill_all } kind;
+  enum kinds : int { start_one, bury_one, kill_workers } kind;
   int worker;
   int fd = -1;  // for start: goes beside the bytes
 };
@@ -160,8 +160,8 @@ class server {
       kill_all();
       raw(SYS_exit_group, 0);
     }
-    if (r.kind == fork_server::request::kill_all) return kill_all();
-    const long result = r.kind == fork_server::request::start ? start(p.attached()) : bury(r.worker);
+    if (r.kind == fork_server::request::kill_workers) return kill_all();
+    const long result = r.kind == fork_server::request::start_one ? start(p.attached()) : bury(r.worker);
     raw(SYS_sendto, control_, word(&result), sizeof result, MSG_NOSIGNAL, 0, 0);
   }
 
@@ -272,7 +272,7 @@ fork_server::worker fork_server::start() {
   long pid;
   try {
     kept = keep_private(ends[0]) >= 0;
-    pid = ask({request::start, 0, ends[1]});
+    pid = ask({request::start_one, 0, ends[1]});
   } catch (...) {
     raw(SYS_close, ends[1]);
     if (kept) close_private(ends[0]);
@@ -285,12 +285,12 @@ fork_server::worker fork_server::start() {
 }
 
 exit_status fork_server::bury(pid_t pid) {
-  const long status = ask({request::bury, pid});
+  const long status = ask({request::bury_one, pid});
   return status < 0 ? exit_status() : exit_status::of_wait(static_cast<int>(status));
 }
 
 void fork_server::kill_all() noexcept {
-  request r{request::kill_all, 0};
+  request r{request::kill_workers, 0};
   raw(SYS_sendto, control_, word(&r), sizeof r, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
 }
 

@@ -132,7 +132,9 @@ void process_pool_core::state::serve() {
     try {
       worker.start();
       if (terminated) worker.crash();  // it may have come after kill_all
-      (*job)->end(worker.call(**job));
+      const std::string outcome = worker.call(**job);
+      (*job)->input = {};  // the future may live long
+      (*job)->end(outcome);
     } catch (...) {
       (*job)->fail(std::current_exception());
     }
