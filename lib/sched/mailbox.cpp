@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <linux/futex.h>
 
+#include <algorithm>
+
 #include "sys/raw.hpp"
 
 namespace coir::sched {
@@ -11,6 +13,9 @@ namespace {
 detail::spin_lock registry_lock;
 mailbox* all = nullptr;
 unsigned count = 0;
+
+// Longer than the kernel takes to wake a thread, or two that wake each other would never both be awake.
+constexpr base::nanoseconds longest_linger = 30'000;
 
 }  // namespace
 
@@ -119,6 +124,28 @@ void mailbox::deliver_all() noexcept {
   }
 }
 
+bool mailbox::linger(base::nanoseconds until) noexcept {
+  if (!told_ || detail::single_threaded()) return false;
+  if (skip_ != 0) {
+    --skip_;
+    return false;
+  }
+  until = std::min(until, base::monotonic_now() + longest_linger);
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (!inbox_.empty()) {
+        misses_ = 0;
+        return true;
+      }
+      detail::pause();
+    }
+  } while (base::monotonic_now() < until);
+  misses_ = std::min<std::uint8_t>(misses_ + 1, 5);
+  skip_ = static_cast<std::uint8_t>((1U << misses_) - 1);
+  told_ = false;
+  return false;
+}
+
 bool mailbox::sleep(reactor::reactor* io, base::nanoseconds until) noexcept {
   if (io != nullptr && io_ != io) set_io(io);
   asleep_.store(io != nullptr ? in_reactor : in_futex,
@@ -136,6 +163,7 @@ bool mailbox::sleep(reactor::reactor* io, base::nanoseconds until) noexcept {
                            until == base::never ? 0 : sys::word(&at), 0, -1L) == -EINTR;
   }
   asleep_.store(awake, std::memory_order_relaxed);
+  told_ = !inbox_.empty();
   return interrupted;
 }
 

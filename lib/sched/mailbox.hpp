@@ -10,6 +10,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 
 #include "base/clock.hpp"
 #include "base/inbox.hpp"
@@ -61,6 +62,10 @@ class mailbox {
   // Owner only.
   bool empty() const noexcept { return inbox_.empty(); }
   void deliver_all() noexcept;
+  // Before sleeping: looks out for a push for some microseconds, not beyond `until`, if lately that was worth
+  // it. Among threads that pass items to and fro a wake-up by the kernel costs far more than an item, and as
+  // long as one sleeps the other has to wait for it, and will sleep as well. True if there is a push.
+  bool linger(base::nanoseconds until) noexcept;
   // Sleeps until a push or `until`, in `io` if there is one. True if a signal handler ran.
   bool sleep(reactor::reactor* io, base::nanoseconds until) noexcept;
   unsigned slot() const noexcept { return slot_; }
@@ -80,6 +85,9 @@ class mailbox {
   detail::spin_lock lock_;  // guards alive_ and io_ against kick and post
   bool alive_ = false;
   bool taken_ = false;              // guarded by the registry's lock
+  bool told_ = false;               // owner's: the last sleep was ended by a push
+  std::uint8_t misses_ = 0;         // owner's: times lingered in vain, in a row
+  std::uint8_t skip_ = 0;           // owner's: times not to linger
   reactor::reactor* io_ = nullptr;  // where the owner sleeps
   scheduler* owner_ = nullptr;
   std::uint64_t generation_ = 0;  // guarded by lock_

@@ -273,6 +273,7 @@ fiber* scheduler::wait_for_ready() noexcept {
     if (!mail().empty()) mail().deliver_all();
     if (!queue_.empty()) break;
     base::nanoseconds until = timers_.next();
+    if ((io_ == nullptr || !io_->busy()) && mail().linger(until)) continue;
     if (until == base::never && external_ == 0 && detail::single_threaded() &&
         (io_ == nullptr || io_->pending() == 0) && up.deadlock != nullptr && up.deadlock(*this))
       continue;

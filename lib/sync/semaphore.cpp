@@ -62,15 +62,20 @@ void semaphore::finish_acquire(detail::wait_frame& frame) {
   wait::end_wait(*w.fiber->home, wait::finish_queued(waiters_, w));
 }
 
+namespace {
+[[noreturn, gnu::noinline]] void refuse_release(std::ptrdiff_t n, std::ptrdiff_t most) {
+  const std::string what = "coir::semaphore::release: n=" + std::to_string(n) + ": ";
+  if (n < 0) throw std::invalid_argument(what + "expected zero or more");
+  throw std::logic_error(what + "there would be more than most=" + std::to_string(most));
+}
+}  // namespace
+
 void semaphore::release(std::ptrdiff_t n) {
-  if (n < 0)
-    throw std::invalid_argument("coir::semaphore::release: n=" + std::to_string(n) +
-                                ": expected zero or more");
   waiters_.lock.lock();
-  if (n > most_ - permits_) {
+  // As one comparison: a negative one is a huge one.
+  if (__builtin_expect(static_cast<std::size_t>(n) > static_cast<std::size_t>(most_ - permits_), 0)) {
     waiters_.lock.unlock();
-    throw std::logic_error("coir::semaphore::release: n=" + std::to_string(n) +
-                           ": there would be more than most=" + std::to_string(most_));
+    refuse_release(n, most_);
   }
   for (; n > 0; --n) {
     wait::queued_waiter* w = wait::claim_first_locked(waiters_);

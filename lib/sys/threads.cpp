@@ -9,9 +9,11 @@ void spin_wait(unsigned round) noexcept {
     sys::raw(SYS_sched_yield);
     return;
   }
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
+  pause();
+}
+
+void stay_away() noexcept {
+  for (int i = 0; i < 24; ++i) pause();
 }
 
 }  // namespace coir::detail

@@ -35,7 +35,8 @@ class queue_core : public exchange_core {
   template <class Store>
   bool push_directly(Store& store, void* item) {
     if (__builtin_expect(!undisturbed(), 0)) return false;
-    const std::lock_guard held(poppers_.lock);
+    poppers_.lock.lock_in_turns();
+    const std::lock_guard held(poppers_.lock, std::adopt_lock);
     if (__builtin_expect(closed_ || !poppers_.empty() || size_ >= capacity_, 0)) return false;
     store.put(item);
     ++size_;
@@ -45,7 +46,8 @@ class queue_core : public exchange_core {
   template <class Store>
   bool pop_directly(Store& store, void* slot) {
     if (__builtin_expect(!undisturbed(), 0)) return false;
-    const std::lock_guard held(poppers_.lock);
+    poppers_.lock.lock_in_turns();
+    const std::lock_guard held(poppers_.lock, std::adopt_lock);
     if (__builtin_expect(size_ == 0 || !pushers_.empty(), 0)) return false;
     store.take(slot);
     --size_;
