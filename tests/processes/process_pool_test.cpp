@@ -195,8 +195,8 @@ TEST_CASE("process_pool: a worker that crashes ends its call by name, and is rep
         thrown_text<coir::worker_crashed>([&] { pool.submit([] { ::raise(SIGKILL); }).get(); });
     CHECK(text == "coir::process_pool: worker " + std::to_string(first) + " was killed by SIGKILL");
     CHECK(error_of(pool.submit([] {
-            volatile int* nowhere = nullptr;
-            *nowhere = 1;
+            void* page = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            *static_cast<volatile char*>(page) = 1;
           })) == "worker_crashed killed by SIGSEGV");
     CHECK(error_of(pool.submit([] { std::abort(); })) == "worker_crashed killed by SIGABRT");
     CHECK(error_of(pool.submit([] { ::_exit(3); })) == "worker_crashed exit 3");
