@@ -1,5 +1,5 @@
-// Shows: a long computation holds up every other fiber of its thread; a yield now and then cures that, or another thread.
-// Try:   ./cpu_hog
+// Shows: a long computation holds up every other fiber of its thread; a yield now and then cures that, or
+// another thread. Try:   ./cpu_hog
 
 #include <unistd.h>
 
@@ -54,7 +54,7 @@ void measure(const char* title, F computation) {
 }  // namespace
 
 int main() {
-  constexpr std::uint64_t limit = 1'000'000;
+  static constexpr std::uint64_t limit = 1'000'000;
   measure("without yield:", [] { return compute(limit, false); });
   measure("with yield:   ", [] { return compute(limit, true); });
   measure("offloaded:    ", [] { return coir::offload(compute, limit, false); });

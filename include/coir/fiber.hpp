@@ -204,7 +204,7 @@ class fiber {
       return static_cast<T>(*slot().value());
     } else if constexpr (!std::is_void_v<T>) {
       if constexpr (std::is_copy_constructible_v<T>)
-        if (base_->refs.load(std::memory_order_acquire) != 1) return slot().value();  // others may still ask
+        if (!base_->only_reference()) return slot().value();  // others may still ask
       return std::move(slot().value());
     }
   }

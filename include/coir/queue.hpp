@@ -57,6 +57,7 @@ class heap_store final : public item_store {
   struct entry {
     T item;
     std::uint64_t number;
+    entry(T&& i, std::uint64_t n) noexcept : item(std::move(i)), number(n) {}
   };
 
  public:
@@ -66,7 +67,8 @@ class heap_store final : public item_store {
 
   void swap(container& other) noexcept { items_.swap(other); }
   void put(void* item) override {
-    items_.push_back({std::move(*static_cast<T*>(item)), pushed_++});
+    items_.emplace_back(std::move(*static_cast<T*>(item)), pushed_);  // moves it only once there is room
+    ++pushed_;
     std::push_heap(items_.begin(), items_.end(), less_);
   }
   void take(void* slot) override {
@@ -102,7 +104,7 @@ class basic_queue {
  public:
   using value_type = T;
   /// The capacity of a queue that is never full.
-  static constexpr std::size_t unbounded = std::numeric_limits<std::size_t>::max();
+  static constexpr std::ptrdiff_t unbounded = std::numeric_limits<std::ptrdiff_t>::max();
 
   basic_queue(const basic_queue&) = delete;
   basic_queue& operator=(const basic_queue&) = delete;
@@ -163,9 +165,9 @@ class basic_queue {
   std::size_t size() const noexcept { return core_.size(); }
   bool empty() const noexcept { return size() == 0; }
   /// Whether a push would wait at this moment.
-  bool full() const noexcept { return size() >= capacity(); }
+  bool full() const noexcept { return size() >= core_.capacity(); }
   /// How many items it holds at most.
-  std::size_t capacity() const noexcept { return core_.capacity(); }
+  std::ptrdiff_t capacity() const noexcept { return static_cast<std::ptrdiff_t>(core_.capacity()); }
 
   /// Says that one popped item has been dealt with. Throws std::logic_error if called more often than items
   /// went in.
@@ -188,7 +190,7 @@ class basic_queue {
 
  protected:
   template <class... Args>
-  explicit basic_queue(std::size_t capacity, Args&&... args)
+  explicit basic_queue(std::ptrdiff_t capacity, Args&&... args)
       : store_(std::forward<Args>(args)...), core_(store_, &detail::move_into_slot<T>, capacity) {}
   ~basic_queue() = default;
 
@@ -210,8 +212,10 @@ class basic_queue {
 template <class T>
 class queue : public basic_queue<T, detail::fifo_store<T>> {
  public:
-  /// `capacity`: how many items it holds at most. Throws std::invalid_argument if 0 (that is a channel).
-  explicit queue(std::size_t capacity = queue::unbounded) : basic_queue<T, detail::fifo_store<T>>(capacity) {}
+  /// `capacity`: how many items it holds at most. Throws std::invalid_argument if less than 1
+  /// (a channel holds none).
+  explicit queue(std::ptrdiff_t capacity = queue::unbounded)
+      : basic_queue<T, detail::fifo_store<T>>(capacity) {}
 };
 
 /// Last in, first out.
@@ -219,7 +223,7 @@ template <class T>
 class lifo_queue : public basic_queue<T, detail::deque_store<T, detail::end::newest>> {
  public:
   /// As queue.
-  explicit lifo_queue(std::size_t capacity = lifo_queue::unbounded)
+  explicit lifo_queue(std::ptrdiff_t capacity = lifo_queue::unbounded)
       : basic_queue<T, detail::deque_store<T, detail::end::newest>>(capacity) {}
 };
 
@@ -233,7 +237,7 @@ class priority_queue : public basic_queue<T, detail::heap_store<T, Compare>> {
 
  public:
   /// As queue; `less` is the order.
-  explicit priority_queue(std::size_t capacity = priority_queue::unbounded, Compare less = Compare())
+  explicit priority_queue(std::ptrdiff_t capacity = priority_queue::unbounded, Compare less = Compare())
       : basic_queue<T, detail::heap_store<T, Compare>>(capacity, std::move(less)) {}
 };
 

@@ -82,7 +82,8 @@ class shared_mutex {
     waiters_.lock.unlock();
   }
   bool lock_until(std::int64_t deadline_ns, use u);
-  void serve_locked() noexcept;
+  // `beginner` is not asleep yet: it need not be woken.
+  void serve_locked(const detail::wait_node* beginner = nullptr) noexcept;
 
   detail::wait_list waiters_;
   std::ptrdiff_t held_ = 0;  // readers, or -1: a writer; guarded by waiters_.lock

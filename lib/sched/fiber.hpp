@@ -29,7 +29,6 @@ namespace coir::sched {
 using detail::fiber_state;
 
 using detail::carries_flow;
-using detail::error_observed;
 using detail::fiber_flag;
 using detail::has_extras;
 using detail::has_result;

@@ -207,7 +207,8 @@ void scheduler::recycle(fiber* f) noexcept {
   // May run on another thread than home: the record was taken out of home's list when the fiber ended.
   f->annotations.end();
   const context::stack s = stack_of(f);
-  if (__builtin_expect((f->flags | f->interrupts | f->pending) != 0, 0)) clean(*f);
+  if (__builtin_expect((f->flags | f->interrupts | f->pending) != 0 || f->marked(detail::linked), 0))
+    clean(*f);
   if (scheduler* here = this_thread) {
     here->stacks_.release(s);
   } else {
@@ -238,7 +239,8 @@ void scheduler::entry(context::transfer from) noexcept {
   arrived(self, static_cast<fiber*>(from.data), from.from);
   up.body(self);
 
-  // `done` was published by body; from here on only `arrived` may free this stack.
+  // From here on only `arrived` may free this stack, and nothing may wait on it.
+  self->state.store(fiber_state::done, std::memory_order_relaxed);
   self->all.unlink();
   --s.live_;
   --detail::cooperative;
@@ -346,6 +348,7 @@ reactor::reactor& scheduler::open_reactor() {
 }
 
 void scheduler::after_fork_in_child() noexcept {
+  ++forks_;
   // The parent's registrations live on behind the inherited descriptors: they are closed, and nothing is
   // removed.
   io_.reset();

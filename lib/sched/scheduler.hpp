@@ -251,6 +251,9 @@ class scheduler {
 
   // After fork, in the child: only the current fiber goes on.
   void after_fork_in_child() noexcept;
+  // How many forks lie between the thread's beginning and this process: fibers of before are not here any
+  // more.
+  std::uint32_t forks() const noexcept { return forks_; }
 
   static inline thread_local scheduler* this_thread __attribute__((tls_model("initial-exec"))) = nullptr;
 
@@ -399,6 +402,7 @@ class scheduler {
   const fiber* handled_beside_ = nullptr;
   std::atomic<bool> handled_posted_{false};
   int thread_id_;
+  std::uint32_t forks_ = 0;
   bool run_down_ = false;
   bool ending_ = false;
   bool main_left_behind_ =

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "coir/this_fiber.hpp"
 #include "sync/transfer.hpp"
 
 namespace coir::detail {
@@ -39,7 +40,10 @@ bool barrier_core::arrive_locked(std::ptrdiff_t n) noexcept {
 }
 
 void barrier_core::complete_phase() noexcept {
-  complete_(f_);
+  {
+    const this_fiber::shield during;  // it may wait, and not throw
+    complete_(f_);
+  }
   const guard g(waiters_);
   completing_ = false;
   missing_ = expected_;

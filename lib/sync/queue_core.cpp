@@ -13,10 +13,11 @@ namespace coir::detail {
 
 using guard = sync::list_guard;
 
-queue_core::queue_core(item_store& store, move_item move, std::size_t capacity)
-    : exchange_core(move), capacity_(capacity), store_(store) {
-  if (capacity == 0)
-    throw std::invalid_argument("coir::queue: capacity=0: expected at least 1 (a channel holds none)");
+queue_core::queue_core(item_store& store, move_item move, std::ptrdiff_t capacity)
+    : exchange_core(move), capacity_(static_cast<std::size_t>(capacity)), store_(store) {
+  if (capacity < 1)
+    throw std::invalid_argument("coir::queue: capacity=" + std::to_string(capacity) +
+                                ": expected at least 1 (a channel holds none)");
 }
 
 transfer queue_core::push(void* item, std::int64_t deadline_ns) {

@@ -8,7 +8,7 @@
 
 namespace coir {
 
-void shared_mutex::serve_locked() noexcept {
+void shared_mutex::serve_locked(const detail::wait_node* beginner) noexcept {
   while (detail::wait_node* n = waiters_.head) {
     auto& w = *static_cast<wait::queued_waiter*>(n);
     const use u = w.item == this ? reading : writing;
@@ -16,7 +16,7 @@ void shared_mutex::serve_locked() noexcept {
     wait::dequeue_locked(waiters_, w);
     if (!w.claim(wait::outcome::notified)) continue;  // gave up
     held_ += u;
-    w.wake();
+    if (&w != beginner) w.wake();
   }
 }
 
@@ -27,8 +27,10 @@ bool shared_mutex::lock_until(std::int64_t deadline_ns, use u) {
   w.item = u == reading ? this : nullptr;
   waiters_.lock.lock();
   wait::enqueue_locked(waiters_, w);
-  serve_locked();  // it may have become free since it was tried
+  serve_locked(&w);  // it may have become free since it was tried
+  const bool at_once = !w.queued;
   waiters_.lock.unlock();
+  if (at_once) return true;
   const wait::outcome o = wait::park_until(w, "shared_mutex", deadline_ns, m);
   waiters_.lock.lock();
   wait::dequeue_locked(waiters_, w);

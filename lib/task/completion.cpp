@@ -84,6 +84,22 @@ void completion::drop(void* context) noexcept {
 std::optional<std::size_t> completion::next(std::int64_t deadline_ns) {
   sched::scheduler& s = sched::scheduler::ensure();
   state& here = *state_;
+  // Another fiber may wait for the next one, too: whoever leaves may have been woken for what is there, and
+  // all hear of the end.
+  struct hand_on {
+    completion& c;
+    ~hand_on() {
+      state& here = *c.state_;
+      here.waiters.lock.lock();
+      wait::queued_waiter* w = nullptr;
+      if (c.named_ == c.added_)
+        wait::wake_all_locked(here.waiters);
+      else if (here.first != nullptr)
+        w = wait::claim_first_locked(here.waiters);
+      here.waiters.lock.unlock();
+      if (w != nullptr) w->wake();
+    }
+  } const after{*this};
   for (;;) {
     const wait::mode m = wait::begin_wait(s);
     if (named_ == added_) return std::nullopt;

@@ -12,6 +12,7 @@
 #include "coir/fiber.hpp"
 #include "coir/this_fiber.hpp"
 #include "coir/timeout.hpp"
+#include "task/report.hpp"
 #include "wait/interrupt.hpp"
 #include "wait/waiter.hpp"
 
@@ -27,10 +28,13 @@ bool is_failure(const std::exception_ptr& error) noexcept {
 void group_core::member::ended(void* context) {
   auto* m = static_cast<member*>(context);
   group_core& g = *m->group;
+  if (__builtin_expect(g.left_behind(), 0)) return;
   const bool failed = is_failure(m->fiber->error);
   if (failed) {
-    mark_observed(m->fiber);
-    if (g.first_error_ == nullptr) g.first_error_ = m->fiber->error;
+    if (g.first_error_ == nullptr) {  // later ones, unless a handle is asked for them, are reported
+      mark_observed(m->fiber);
+      g.first_error_ = m->fiber->error;
+    }
   }
   m->unlink();
   if (failed && g.fails_together_) g.cancel();
@@ -51,6 +55,8 @@ group_core::member* group_core::add(fiber_base* f) {
   if (f->home != &sched::scheduler::ensure())
     throw std::invalid_argument("coir::group::add: fiber=#" + std::to_string(fiber_id(f)) +
                                 ": expected a fiber of the calling thread");
+  forget_left_behind();
+  forks_ = f->home->forks();
   auto m = std::make_unique<member>(member{this, f});
   m->next = first_;
   if (first_ != nullptr) first_->prev = m.get();
@@ -62,7 +68,7 @@ group_core::member* group_core::add(fiber_base* f) {
     m->unlink();
     throw;
   }
-  if (fails_together_ && first_error_ != nullptr) cancel_fiber(f);
+  if (ending_ || (fails_together_ && first_error_ != nullptr)) cancel_fiber(f);
   return m.release();
 }
 
@@ -75,7 +81,19 @@ group_core::member* group_core::add_fresh(fiber_base* f) {
   }
 }
 
+bool group_core::left_behind() const noexcept {
+  const sched::scheduler* s = sched::scheduler::existing();
+  return s == nullptr || s->forks() != forks_;
+}
+
+void group_core::forget_left_behind() noexcept {
+  if (size_ == 0 || !left_behind()) return;
+  first_ = nullptr;
+  size_ = 0;
+}
+
 void group_core::cancel() noexcept {
+  forget_left_behind();
   for (member* m = first_; m != nullptr; m = m->next) cancel_fiber(m->fiber);
 }
 
@@ -92,6 +110,7 @@ bool group_core::cancel_until(std::int64_t deadline_ns) {
 }
 
 bool group_core::wait(std::int64_t deadline_ns) {
+  forget_left_behind();
   while (size_ != 0) {
     sched::scheduler& s = sched::scheduler::ensure();
     const wait::mode m = wait::begin_wait(s);
@@ -129,9 +148,10 @@ group_core::member* group_core::member_of(fiber_base* base) const noexcept {
 }
 
 void group_core::end() noexcept {
-  if (size_ == 0) return;
   cancel();
+  if (size_ == 0) return report_first_error();
   const this_fiber::shield undisturbed;
+  ending_ = true;  // what its fibers spawn meanwhile is cancelled, too
   while (size_ != 0) {
     try {
       wait(never_ns);
@@ -141,6 +161,13 @@ void group_core::end() noexcept {
       // Nothing else comes through the shield.
     }
   }
+  report_first_error();
+}
+
+// Which no join has thrown.
+void group_core::report_first_error() noexcept {
+  if (first_error_ != nullptr)
+    task::report_exception(std::exchange(first_error_, nullptr), "a fiber of a group");
 }
 
 }  // namespace coir::detail

@@ -62,8 +62,10 @@ void* add_link(fiber_base* base, void (*run)(void*), void (*drop)(void*) noexcep
   f.joiners.lock.lock();
   const bool ended = f.done();
   if (!ended) {
-    if (f.links == nullptr) f.links = fresh.release();
-    f.set(sched::has_extras);
+    if (f.links == nullptr) {
+      f.links = fresh.release();
+      f.mark(linked);
+    }
     added->id = ++f.links->last_id;
     f.links->push_back(added.get());
   }

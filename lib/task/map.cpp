@@ -187,15 +187,23 @@ void map_core::stop() noexcept {
 
 // --- consumers ---
 
+void map_core::wake_consumer() noexcept {
+  if (consumers_.empty() || !(result_ready() || (outstanding_ == 0 && exhausted_))) return;
+  if (wait::queued_waiter* w = wait::claim_first_locked(consumers_)) w->wake();
+}
+
 map_slot* map_core::next_slot() {
+  // Whoever leaves may have been woken for what is there; it is for the next then.
+  struct hand_on {
+    map_core& m;
+    ~hand_on() { m.wake_consumer(); }
+  } const after{*this};
   for (;;) {
     wait::begin_wait(sched::scheduler::ensure());
     if (result_ready()) {
       map_slot* s = first_;
       first_ = s->next;
       if (first_ == nullptr) last_ = nullptr;
-      if (result_ready() && !consumers_.empty())
-        if (wait::queued_waiter* w = wait::claim_first_locked(consumers_)) w->wake();
       return s;
     }
     if (outstanding_ == 0 && exhausted_) {

@@ -13,6 +13,7 @@
 #include "coir/fiber.hpp"
 #include "coir/inspect.hpp"
 #include "coir/run.hpp"
+#include "coir/this_fiber.hpp"
 #include "coir/timeout.hpp"
 #include "task/data.hpp"
 #include "task/life.hpp"
@@ -26,14 +27,24 @@ namespace {
 using sched::fiber;
 using sched::record;
 
+// What a fiber does at its end may wait, and is not interrupted. Until the record is cleaned, as it is after
+// an interrupt.
+void undisturbed(fiber& self) noexcept {
+  ++self.shield_depth;
+  wait::refresh(self);
+}
+
 // Publishes the end of `self` and wakes who waits for it. Whether there may have been links to run.
 bool publish_end(fiber* self) noexcept {
   self->joiners.lock.lock();
-  self->state.store(detail::fiber_state::done, std::memory_order_release);  // pairs with fiber_base::done
-  const bool linked = self->has(sched::has_extras) && self->links != nullptr;
+  self->mark(detail::ended);  // pairs with fiber_base::done
+  const bool linked = self->marked(detail::linked);
   wait::wake_all_locked(self->joiners);
   self->joiners.lock.unlock();
-  if (__builtin_expect(linked, 0)) run_links(*self);
+  if (__builtin_expect(linked, 0)) {
+    if (self->interrupts != 0) undisturbed(*self);
+    run_links(*self);
+  }
   return linked;
 }
 
@@ -43,7 +54,7 @@ void dispose_result(fiber* f) noexcept {
     f->run(f, detail::payload_step::dispose);
   }
   if (__builtin_expect(f->error != nullptr, 0)) {
-    if (!f->has(sched::error_observed)) report_unseen(*f, f->error);
+    if (!f->marked(detail::error_observed)) report_unseen(*f, f->error);
     f->error = nullptr;
   }
 }
@@ -53,6 +64,7 @@ void dispose_result(fiber* f) noexcept {
 void body(fiber* self) noexcept {
   try {
     if (__builtin_expect((self->interrupts & wait::cancel) != 0, 0)) {
+      const this_fiber::shield during;
       self->run(self, detail::payload_step::discard);
       throw cancelled();
     }
@@ -66,11 +78,16 @@ void body(fiber* self) noexcept {
   if (__builtin_expect(self->home->has_data(), 0)) end_data(*self);
   // If nobody can ask any more, what the result's destructor does is done on the fiber's own stack. The rest
   // of the record is read only then: another thread's handle may be adding a link, which may still ask.
-  if (self->refs.load(std::memory_order_acquire) == 1 &&
-      !(self->has(sched::has_extras) && self->links != nullptr))
-    dispose_result(self);
+  if (self->only_reference() && !self->marked(detail::linked)) {
+    if (__builtin_expect(self->has(sched::has_result), 0)) {
+      const this_fiber::shield during;
+      dispose_result(self);
+    } else {
+      dispose_result(self);
+    }
+  }
   const bool linked = publish_end(self);
-  if (__builtin_expect(linked, 0) && self->refs.load(std::memory_order_acquire) == 1) dispose_result(self);
+  if (__builtin_expect(linked, 0) && self->only_reference()) dispose_result(self);
 }
 
 void dispose(fiber* f) noexcept {
@@ -191,10 +208,7 @@ void raise_in_fiber(fiber_base* f, std::exception_ptr error) {
 }
 
 void mark_observed(fiber_base* f) noexcept {
-  // Under the lock: any thread that holds a handle may ask.
-  record(f)->joiners.lock.lock();
-  record(f)->set(sched::error_observed);
-  record(f)->joiners.lock.unlock();
+  f->mark(error_observed);
 }
 
 void rethrow_error(fiber_base* f) {

@@ -178,13 +178,17 @@ timeout_scope::~timeout_scope() {
 
 void timeout_scope::cancel() noexcept {
   if (timer_.armed()) fiber_->home->remove_timer(&timer_);
+  // Another fiber cancels or resets it, after it has ended a wait that the owner has not returned from: too
+  // late.
+  const waiter* w = fiber_->waiting;
+  if (expired_ && w != nullptr && w->result.load(std::memory_order_relaxed) == outcome::interrupted) return;
   expired_ = false;
   refresh(*fiber_);
 }
 
 void timeout_scope::reset(base::nanoseconds deadline) noexcept {
   cancel();
-  arm(deadline);
+  if (!expired_) arm(deadline);
 }
 
 void timeout_scope::on_expiry(sched::timer* t) noexcept {

@@ -32,19 +32,26 @@ enum class payload_step : std::uint8_t {
 };
 
 enum fiber_flag : std::uint8_t {
-  is_main = 1,         // a thread's own stack
-  has_result = 2,      // `dispose` has something to do
-  error_observed = 4,  // some handle rethrew or looked at the exception
-  has_extras = 8,      // a name or links: there is something to free
+  is_main = 1,     // a thread's own stack
+  has_result = 2,  // `dispose` has something to do
+  has_extras = 8,  // a name: there is something to free
   own_stack_size = 16,
   carries_flow = 32,  // something of the thread is this fiber's own while it runs: see scheduler::carry
+};
+
+// The upper bits of fiber_base::refs, which any thread sets, while fiber_flag is the fiber's own.
+enum ref_mark : std::uint32_t {
+  ended = 1U << 31,           // for all who hold handles; what it does after that is its own affair
+  linked = 1U << 30,          // there is a list of links, perhaps empty
+  error_observed = 1U << 29,  // some handle rethrew or looked at the exception
+  all_marks = ended | linked | error_observed,
 };
 
 // A record that was recycled by the same thread is reused as it is: all that is not set by spawn is back to
 // these values by then (scheduler::recycle), so that a spawn writes two cache lines and not four.
 struct alignas(64) fiber_base {
-  std::atomic<std::uint32_t> refs{2};                  // handles + 1 while the fiber has not ended
-  std::atomic<fiber_state> state{fiber_state::ready};  // `done` is published with release
+  std::atomic<std::uint32_t> refs{2};  // handles + 1 until it has left its stack; and ref_mark
+  std::atomic<fiber_state> state{fiber_state::ready};
   std::uint8_t pending = 0;     // interrupts it must hear of now; see lib/wait/interrupt.hpp
   std::uint8_t flags = 0;       // fiber_flag
   std::uint8_t interrupts = 0;  // all that is pending, shielded or not
@@ -61,7 +68,15 @@ struct alignas(64) fiber_base {
   std::exception_ptr error;          // what left the callable
 
   bool done() const noexcept {
-    return state.load(std::memory_order_acquire) == fiber_state::done;  // pairs with the release in finish
+    return marked(ended);  // pairs with the release in mark
+  }
+  bool marked(ref_mark m) const noexcept { return (refs.load(std::memory_order_acquire) & m) != 0; }
+  bool only_reference() const noexcept { return (refs.load(std::memory_order_acquire) & ~all_marks) == 1; }
+  void mark(ref_mark m) noexcept {
+    if (single_threaded())
+      refs.store(refs.load(std::memory_order_relaxed) | m, std::memory_order_relaxed);
+    else
+      refs.fetch_or(m, std::memory_order_acq_rel);
   }
 };
 
@@ -107,11 +122,11 @@ inline void release(fiber_base* f) noexcept {
   if (single_threaded()) {
     const std::uint32_t left = f->refs.load(std::memory_order_relaxed) - 1;
     f->refs.store(left, std::memory_order_relaxed);
-    if (left == 0) free_fiber(f);
+    if ((left & ~all_marks) == 0) free_fiber(f);
     return;
   }
   // acq_rel: the last release sees all that other holders wrote.
-  if (f->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) free_fiber(f);
+  if ((f->refs.fetch_sub(1, std::memory_order_acq_rel) & ~all_marks) == 1) free_fiber(f);
 }
 
 // The fibers of the calling thread other than its main one that have not ended, plus reasons to patch always.

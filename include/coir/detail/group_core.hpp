@@ -39,16 +39,23 @@ class group_core {
   // Cancels all and waits for their ends, whatever happens. Derived classes call it in their destructors.
   void end() noexcept;
   void throw_first_error();
+  void report_first_error() noexcept;
 
  private:
+  // In the child of a fork, the fibers of before are not here any more.
+  bool left_behind() const noexcept;
+  void forget_left_behind() noexcept;
+
   // `m`'s fiber has ended, and it is not counted any more.
   virtual void left(member&) noexcept {}
 
   member* first_ = nullptr;
   std::size_t size_ = 0;
+  std::uint32_t forks_ = 0;  // of the scheduler, when the first of them came
   wait_list joiners_;
   std::exception_ptr first_error_;
   const bool fails_together_;
+  bool ending_ = false;
 };
 
 }  // namespace coir::detail

@@ -57,6 +57,7 @@ class map_core : group_core {
   void append(map_slot* s) noexcept;
   bool result_ready() const noexcept { return first_ != nullptr && first_->done; }
   void wait_for_result();
+  void wake_consumer() noexcept;
 
   pool_core* pool_ = nullptr;
   std::size_t limit_ = 0;

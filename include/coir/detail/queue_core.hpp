@@ -22,8 +22,8 @@ class item_store {
 
 class queue_core : public exchange_core {
  public:
-  // Throws std::invalid_argument if `capacity` is 0.
-  queue_core(item_store& store, move_item move, std::size_t capacity);
+  // Throws std::invalid_argument if `capacity` is less than 1.
+  queue_core(item_store& store, move_item move, std::ptrdiff_t capacity);
   transfer push(void* item, std::int64_t deadline_ns);
   transfer pop(void* slot, std::int64_t deadline_ns);
   std::size_t size() const noexcept;

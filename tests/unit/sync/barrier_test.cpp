@@ -1,5 +1,6 @@
 #include <coir/coir.hpp>
 
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -133,4 +134,18 @@ TEST_CASE_METHOD(virtual_time, "barrier: impossible counts are invalid arguments
   coir::barrier none(0);
   CHECK(throws<std::invalid_argument>([&] { none.arrive_and_wait(); }));
   CHECK(throws<std::invalid_argument>([&] { none.arrive_and_drop(); }));
+}
+
+TEST_CASE_METHOD(virtual_time,
+                 "barrier: the completion function may wait although the last to arrive is cancelled") {
+  bool completed = false;
+  coir::barrier b(1, [&]() noexcept {
+    coir::this_fiber::sleep_for(std::chrono::milliseconds(20));
+    completed = true;
+  });
+  auto f = coir::spawn([&] { static_cast<void>(b.arrive()); });
+  auto late = coir::spawn([&] { f.cancel(); });
+  coir::this_fiber::yield();
+  f.join();
+  CHECK(completed);
 }

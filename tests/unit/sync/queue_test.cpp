@@ -67,10 +67,12 @@ TEST_CASE_METHOD(virtual_time, "queue: poppers are served in the order of their 
   }
 }
 
-TEST_CASE_METHOD(virtual_time, "queue: a capacity of zero is an invalid argument") {
-  const std::string text = thrown_text<std::invalid_argument>([] { coir::queue<int> q(0); });
-  INFO(text);
-  CHECK(contains(text, "capacity=0"));
+TEST_CASE_METHOD(virtual_time, "queue: a capacity of less than one is an invalid argument") {
+  for (const int capacity : {0, -1}) {
+    const std::string text = thrown_text<std::invalid_argument>([capacity] { coir::queue<int> q(capacity); });
+    INFO(text);
+    CHECK(contains(text, "capacity=" + std::to_string(capacity) + ":"));
+  }
 }
 
 TEST_CASE_METHOD(virtual_time, "queue: try forms never wait") {

@@ -1,10 +1,12 @@
 // Callbacks of a fiber's end that are taken back.
 #include <coir/coir.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "catch.hpp"
@@ -109,4 +111,64 @@ TEST_CASE_METHOD(virtual_time, "links: a fiber spawned inside a catch sees no cu
   }
   CHECK_FALSE(seen);
   CHECK(own);
+}
+
+TEST_CASE_METHOD(virtual_time, "links: a callback may wait; the fiber has ended all the same") {
+  std::string log;
+  auto f = coir::spawn([] { return std::string("a result that is not small enough for no memory"); });
+  f.on_done([&](const auto&) {
+    this_fiber::yield();
+    this_fiber::sleep_for(std::chrono::milliseconds(5));
+    log += "waited";
+  });
+  f.join();
+  CHECK(f.ready());
+  CHECK(log.empty());
+  this_fiber::sleep_for(std::chrono::milliseconds(10));
+  CHECK(f.ready());
+  CHECK(f.successful());
+  CHECK(log == "waited");
+}
+
+TEST_CASE_METHOD(virtual_time, "links: a callback of a fiber without handles may wait") {
+  bool waited = false;
+  coir::spawn([] {}).on_done([&](const auto&) {
+    for (int i = 0; i < 3; ++i) this_fiber::yield();
+    waited = true;
+  });
+  this_fiber::sleep_for(std::chrono::milliseconds(1));
+  CHECK(waited);
+}
+
+TEST_CASE_METHOD(virtual_time, "links: those of a cancelled fiber use what suspends") {
+  coir::queue<int> q(1);
+  const auto push = [&](const auto&) { q.push(1); };
+  auto unbegun = coir::spawn([] {});
+  auto parked = coir::spawn([] { this_fiber::sleep_for(std::chrono::hours(1)); });
+  unbegun.on_done(push);
+  unbegun.cancel();
+  unbegun.join();
+  parked.on_done(push);  // has to wait for room
+  this_fiber::yield();
+  parked.cancel();
+  parked.join();
+  CHECK(q.pop() == 1);
+  CHECK(q.pop() == 1);
+}
+
+TEST_CASE_METHOD(virtual_time, "spawn: what a fiber that never ran was to call is destroyed undisturbed") {
+  struct pushes_at_its_end {
+    coir::queue<int>* q;
+    explicit pushes_at_its_end(coir::queue<int>& to) : q(&to) {}
+    pushes_at_its_end(pushes_at_its_end&& other) noexcept : q(std::exchange(other.q, nullptr)) {}
+    ~pushes_at_its_end() {
+      if (q != nullptr) q->push(1);
+    }
+    void operator()() const {}
+  };
+  coir::queue<int> q;
+  auto f = coir::spawn(pushes_at_its_end(q));
+  f.cancel();
+  f.join();
+  CHECK(q.size() == 1);
 }

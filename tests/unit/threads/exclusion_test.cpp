@@ -191,7 +191,7 @@ TEST_CASE("condition_variable: a bounded store between threads loses no item") {
 
 TEMPLATE_TEST_CASE("queues: every item pushed by some thread is popped by one", "", coir::queue<int>,
                    coir::lifo_queue<int>, coir::priority_queue<int>) {
-  const std::size_t capacity = GENERATE(as<std::size_t>(), 1, 7, coir::queue<int>::unbounded);
+  const std::ptrdiff_t capacity = GENERATE(as<std::ptrdiff_t>(), 1, 7, coir::queue<int>::unbounded);
   TestType q(capacity);
   std::atomic<long> in{0}, out{0};
   const int workers = everywhere([&](int index) {

@@ -82,3 +82,26 @@ TEST_CASE("on_done: a callback added while the fiber is cancelled is called once
   CHECK(calls == rounds * fibers_each);
   CHECK(right == rounds * fibers_each);
 }
+
+TEST_CASE("on_done: none is lost while the fiber changes what it carries") {
+  unit::on_thread([] {
+    int called = 0;
+    constexpr int rounds = 2000;
+    for (int i = 0; i < rounds; ++i) {
+      coir::event over;
+      auto f = coir::spawn([&] {
+        while (!over.is_set()) {
+          const coir::patch::scoped_off off;
+          coir::this_fiber::yield();
+        }
+      });
+      unit::joined_threads adds;
+      adds.start([&] {
+        f.on_done([&](const auto&) { ++called; });
+        over.set();
+      });
+      f.join();
+    }
+    CHECK(called == rounds);
+  });
+}

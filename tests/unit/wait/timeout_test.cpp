@@ -1,6 +1,7 @@
 // Timeout scopes: who expired is told by identity.
 #include <coir/coir.hpp>
 
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -294,4 +295,25 @@ TEST_CASE_METHOD(virtual_time, "timeout: reset of an outer scope leaves the inne
   }
   CHECK(from_inner);
   CHECK(elapsed() == 3ms);
+}
+
+TEST_CASE_METHOD(virtual_time, "timeout: reset by another fiber after it has ended a wait is too late") {
+  coir::timeout* scope = nullptr;
+  auto waits = coir::spawn([&] {
+    coir::timeout t(std::chrono::milliseconds(10));
+    scope = &t;
+    try {
+      coir::this_fiber::sleep_for(std::chrono::seconds(1));
+      return false;
+    } catch (const coir::timed_out& e) {
+      return e.from(t);
+    }
+  });
+  auto heart = coir::spawn([&] {
+    // Wakes at the very time; which of the two runs first does not matter.
+    coir::this_fiber::sleep_for(std::chrono::milliseconds(10));
+    if (!waits.ready()) scope->reset(std::chrono::milliseconds(10));
+  });
+  CHECK(waits.get());
+  heart.join();
 }
