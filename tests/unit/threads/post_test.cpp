@@ -129,6 +129,7 @@ TEST_CASE("post: to a thread that has ended says so, also when another has taken
 
 TEST_CASE("post: what a thread does not come to before its end fails, and is destroyed") {
   counted::instances = 0;
+  const captured_stderr fibers_left;
   coir::future<void> late, later;
   on_thread([&] {
     const auto here = coir::this_thread_handle();
