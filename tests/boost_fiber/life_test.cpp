@@ -1,8 +1,7 @@
 // How use_coir begins and ends.
-#include <coir/event.hpp>
-#include <coir/fiber.hpp>
-#include <coir/this_fiber.hpp>
+#include <coir/coir.hpp>
 
+#include <signal.h>
 #include <sys/wait.h>
 
 #include <stdexcept>
@@ -63,6 +62,37 @@ TEST_CASE("use_coir: throws on a thread with living coir fibers, and works once 
 
 TEST_CASE("use_coir: coir::spawn throws on such a thread") {
   with_coir([] { CHECK(contains(logic_error_of([] { coir::spawn([] {}); }), "boost::fibers::fiber")); });
+}
+
+TEST_CASE("use_coir: what coir cannot give Boost fibers is refused there") {
+  with_coir([] {
+    coir::local<int> own;
+    *own = 1;  // the thread's main fiber has one
+    std::string locals;
+    boost::fibers::fiber([&] { locals = logic_error_of([&] { own.get(); }); }).join();
+    CHECK(contains(locals, "fiber_specific_ptr"));
+    CHECK(*own == 1);
+    CHECK(contains(logic_error_of([] { (void)coir::on_signal(SIGUSR1, [](int) {}); }), "Boost.Fiber"));
+    const auto posted = coir::post(coir::this_thread_handle(), [] {});
+    CHECK(contains(logic_error_of([&] { posted.get(); }), "boost::fibers::fiber"));
+  });
+}
+
+TEST_CASE("use_coir: Boost fibers wait for pools, offload, and have inherited values of their own") {
+  with_coir([] {
+    coir::inherited<int> value(0);
+    coir::thread_pool pool(2);
+    int sum = 0, seen = 0;
+    run_fibers(10, [&](int i) {
+      seen += *value;
+      value.set(i);
+      sum += pool.submit([&] { return *value; }).get();
+      sum += coir::offload([&] { return *value; });
+      seen += *value - i;
+    });
+    CHECK(sum == 90);
+    CHECK(seen == 0);
+  });
 }
 
 TEST_CASE("use_coir: fibers made before, and a call on one of them, are served") {
