@@ -28,7 +28,9 @@ class inherited {
     const void* found = key_.find();
     return found == nullptr ? initial_ : *static_cast<const T*>(found);
   }
+  /// The same.
   const T& operator*() const noexcept { return get(); }
+  /// The same.
   const T* operator->() const noexcept { return &get(); }
 
   /// Sets it for the running fiber, and for those it spawns from now on. Never suspends. Throws

@@ -66,7 +66,9 @@ class local {
     if (auto* found = key_.find()) return static_cast<holder*>(found)->value;
     return make();
   }
+  /// The same.
   T& operator*() { return get(); }
+  /// The same.
   T* operator->() { return &get(); }
   /// The running fiber's object if there is one, or null. Never suspends.
   T* find() noexcept {

@@ -15,7 +15,9 @@ class signal_handle {
  public:
   /// A handle to nothing.
   signal_handle() noexcept;
+  /// Takes over what the other one holds.
   signal_handle(signal_handle&& other) noexcept;
+  /// Takes over what the other one holds, after giving up its own.
   signal_handle& operator=(signal_handle&& other) noexcept;
   /// No call begins after this; one that runs goes on. When no handle for the signal is left in the process,
   /// what was done with it before is restored, unless somebody else has installed a handler meanwhile. Never

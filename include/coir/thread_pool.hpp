@@ -35,10 +35,13 @@ struct thread_pool_attributes {
 template <class R>
 class map_results {
  public:
+  /// What one item gives: `R` without a reference.
   using value_type = std::conditional_t<std::is_void_v<R>, bool, std::decay_t<R>>;
 
+  /// Leaves the other one empty.
   map_results(map_results&&) noexcept = default;
   map_results& operator=(map_results&&) = delete;
+  /// Cancels what has not begun.
   ~map_results() {
     for (; at_ < futures_.size(); ++at_) futures_[at_].cancel();
   }
@@ -68,8 +71,10 @@ class map_results {
     }
   }
 
+  /// An input iterator over the results, for `for`.
   class iterator {
    public:
+    /// @cond
     using iterator_category = std::input_iterator_tag;
     using iterator_concept = std::input_iterator_tag;
     using value_type = map_results::value_type;
@@ -82,6 +87,7 @@ class map_results {
     }
     void operator++(int) { ++*this; }
     bool operator==(std::default_sentinel_t) const noexcept { return !from_->current_.has_value(); }
+    /// @endcond
 
    private:
     friend class map_results;
@@ -93,6 +99,7 @@ class map_results {
     current_ = next();
     return iterator(this);
   }
+  /// Behind the last.
   std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
