@@ -18,11 +18,13 @@
 #include <cstring>
 #include <mutex>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "base/raw.hpp"
 #include "coir/fiber.hpp"
 #include "coir/this_fiber.hpp"
+#include "sys/own_fds.hpp"
 #include "task/private_fds.hpp"
 #include "task/watch.hpp"
 #include "task/worker.hpp"
@@ -107,8 +109,10 @@ void become_plain(int kept) noexcept {
     plain.sa_handler = signal == SIGINT ? SIG_IGN : SIG_DFL;  // of a terminal's it is for the parent to hear
     ::sigaction(signal, &plain, nullptr);
   }
-  const long null = raw(SYS_openat, AT_FDCWD, word("/dev/null"), O_RDONLY, 0);
+  const long null = raw(SYS_openat, AT_FDCWD, word("/dev/null"), O_RDWR, 0);
   if (null > 0) raw(SYS_dup3, null, 0, 0);
+  for (int fd = 1; fd <= 2; ++fd)  // no other is to take its number
+    if (null >= 0 && raw(SYS_fcntl, fd, F_GETFD) < 0) raw(SYS_dup3, null, fd, 0);
   close_all_but(kept);
   ::__fpurge(stdout);
   ::__fpurge(stderr);
@@ -121,7 +125,7 @@ class server {
   [[noreturn]] void run() noexcept {
     const std::uint64_t ended = std::uint64_t{1} << (SIGCHLD - 1);
     set_signals(ended);
-    ends_ = static_cast<int>(raw(SYS_signalfd4, -1, word(&ended), sizeof ended, SFD_CLOEXEC | SFD_NONBLOCK));
+    ends_ = move_up(raw(SYS_signalfd4, -1, word(&ended), sizeof ended, SFD_CLOEXEC | SFD_NONBLOCK));
     for (;;) {
       pollfd wanted[] = {{control_, POLLIN, 0}, {ends_, POLLIN, 0}};
       raw(SYS_ppoll, word(wanted), 2, 0, 0, 8);
@@ -133,6 +137,7 @@ class server {
  private:
   struct record {
     pid_t pid;
+    int fd;  // its socket
     bool ended;
     int status;
   };
@@ -142,7 +147,17 @@ class server {
     while (raw(SYS_read, ends_, word(&info), sizeof info) > 0) {
     }
     for (record& r : workers_)
-      if (!r.ended) r.ended = raw(SYS_wait4, r.pid, word(&r.status), WNOHANG, 0) == r.pid;
+      if (!r.ended) take_status(r, WNOHANG);
+  }
+
+  void take_status(record& r, int how) noexcept {
+    long got;
+    while ((got = raw(SYS_wait4, r.pid, word(&r.status), how, 0)) == -EINTR) {
+    }
+    if (got == 0) return;
+    r.ended = true;
+    raw(SYS_shutdown, r.fd, SHUT_RDWR);  // I1
+    sys::close_own_fd(std::exchange(r.fd, -1));
   }
 
   void kill_all() noexcept {
@@ -158,14 +173,18 @@ class server {
     if (n == -EAGAIN || n == -EINTR) return;
     if (n != sizeof r) {
       kill_all();
+      for (record& w : workers_)
+        if (!w.ended) take_status(w, 0);
       raw(SYS_exit_group, 0);
     }
     if (r.kind == fork_server::request::kill_workers) return kill_all();
-    const long result = r.kind == fork_server::request::start_one ? start(p.attached()) : bury(r.worker);
+    const long result =
+        r.kind == fork_server::request::start_one ? start(move_up(p.attached())) : bury(r.worker);
     raw(SYS_sendto, control_, word(&result), sizeof result, MSG_NOSIGNAL, 0, 0);
   }
 
   long start(int fd) noexcept {
+    if (fd < 0) return -EMFILE;  // it did not arrive
     const long here = raw(SYS_getpid);
     long pid = -ENOMEM;
     try {
@@ -179,11 +198,14 @@ class server {
       if (raw(SYS_getppid) != here) raw(SYS_exit_group, 0);
       raw(SYS_close, control_);
       raw(SYS_close, ends_);
+      for (const record& r : workers_) raw(SYS_close, r.fd);
       set_signals(0);
-      work(fd);
+      work(keep_private(fd));
     }
-    raw(SYS_close, fd);
-    if (pid > 0) workers_.push_back({static_cast<pid_t>(pid), false, 0});
+    if (pid > 0)
+      workers_.push_back({static_cast<pid_t>(pid), fd, false, 0});
+    else
+      sys::close_own_fd(fd);
     return pid;
   }
 
@@ -193,8 +215,7 @@ class server {
     if (at == workers_.end()) return -ESRCH;
     if (!at->ended) {
       raw(SYS_kill, pid, SIGKILL);  // too late for one that is about to end otherwise
-      while (raw(SYS_wait4, pid, word(&at->status), 0, 0) == -EINTR) {
-      }
+      take_status(*at, 0);
     }
     const int status = at->status;
     workers_.erase(at);
@@ -212,11 +233,10 @@ class server {
 
 fork_server::fork_server() {
   int ends[2];
-  if (const long r = raw(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, word(ends)); r < 0)
-    fail("socketpair", r);
+  if (const long r = private_pair(SOCK_SEQPACKET, ends); r < 0) fail("socketpair", r);
   long pid = 0;
   const auto fork_here = [&pid, ends] {
-    pid = ::fork();
+    pid = fork_with(ends[1]);
     if (pid < 0) pid = -errno;
     if (pid != 0) return;
     become_plain(ends[1]);
@@ -232,13 +252,13 @@ fork_server::fork_server() {
     }
     if (pid < 0) fail("fork", pid);
   } catch (...) {
-    raw(SYS_close, ends[0]);
-    raw(SYS_close, ends[1]);
+    close_private(ends[0]);
+    close_private(ends[1]);
     throw;
   }
-  raw(SYS_close, ends[1]);
+  close_private(ends[1]);
   process_.emplace(static_cast<pid_t>(pid), static_cast<int>(raw(SYS_pidfd_open, pid, 0)));
-  control_ = keep_private(ends[0]);
+  control_ = ends[0];
 }
 
 fork_server::~fork_server() {
@@ -266,19 +286,16 @@ long fork_server::ask(const request& r) {
 
 fork_server::worker fork_server::start() {
   int ends[2];
-  if (const long r = raw(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, word(ends)); r < 0)
-    fail("socketpair", r);
-  bool kept = false;
+  if (const long r = private_pair(SOCK_STREAM, ends); r < 0) fail("socketpair", r);
   long pid;
   try {
-    kept = keep_private(ends[0]) >= 0;
     pid = ask({request::start_one, 0, ends[1]});
   } catch (...) {
-    raw(SYS_close, ends[1]);
-    if (kept) close_private(ends[0]);
+    close_private(ends[0]);
+    close_private(ends[1]);
     throw;
   }
-  raw(SYS_close, ends[1]);
+  close_private(ends[1]);
   if (pid > 0) return {static_cast<pid_t>(pid), ends[0]};
   close_private(ends[0]);
   fail(pid == -ECHILD ? "the fork server has ended" : "fork", pid);

@@ -3,6 +3,8 @@
 // On a socket of whole packets it is asked to start a worker, given its end of a socket pair, and how one
 // ended. It kills all and ends when the socket is closed: with the pool, or with the pool's process. Workers
 // die with it (PR_SET_PDEATHSIG).
+// I1: a worker's socket is hung up when the worker has ended, whoever else has got a copy of it: the server
+// has one, and shuts it down.
 #pragma once
 
 #include <sys/types.h>

@@ -15,6 +15,8 @@ namespace {
 using base::raw;
 using base::word;
 
+constexpr std::uint64_t most_bytes = std::uint64_t{1} << 40;
+
 bool receive(int fd, char* to, std::size_t size, rest how) {
   while (size != 0) {
     const long n = raw(SYS_recvfrom, fd, word(to), static_cast<long>(size), MSG_DONTWAIT, 0, 0);
@@ -32,8 +34,8 @@ bool receive(int fd, char* to, std::size_t size, rest how) {
 
 }  // namespace
 
-bool send_message(int fd, std::uint64_t function, std::string_view bytes, rest how) {
-  message m{bytes.size(), function};
+bool send_message(int fd, message m, std::string_view bytes, rest how) {
+  m.size = bytes.size();
   iovec parts[] = {{&m, sizeof m}, {const_cast<char*>(bytes.data()), bytes.size()}};
   msghdr all = {};
   all.msg_iov = parts;
@@ -55,16 +57,20 @@ bool send_message(int fd, std::uint64_t function, std::string_view bytes, rest h
   return true;
 }
 
-bool receive_message(int fd, message& m, std::string& bytes, rest how) {
-  if (!receive(fd, reinterpret_cast<char*>(&m), sizeof m, how)) return false;
+bool receive_header(int fd, message& m, rest how) {
+  return receive(fd, reinterpret_cast<char*>(&m), sizeof m, how);
+}
+
+bool receive_bytes(int fd, const message& m, std::string& bytes, rest how) {
+  if (m.size > most_bytes) return false;
   bytes.resize(m.size);
   return receive(fd, bytes.data(), bytes.size(), how);
 }
 
-bool hung_up(int fd) noexcept {
+bool silent(int fd) noexcept {
   char byte;
   const long n = raw(SYS_recvfrom, fd, word(&byte), 1, MSG_DONTWAIT | MSG_PEEK, 0, 0);
-  return n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR);
+  return n == -EAGAIN || n == -EINTR;
 }
 
 }  // namespace coir::task

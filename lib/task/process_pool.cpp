@@ -85,17 +85,18 @@ class client {
 
   // Makes sure there is one. Throws std::system_error.
   void start() {
-    if (worker_.fd >= 0 && task::hung_up(worker_.fd)) bury();  // it died idle
+    if (worker_.fd >= 0 && !task::silent(worker_.fd)) bury();  // it died idle, or speaks out of turn
     if (worker_.fd < 0) worker_ = server_.start();
   }
   // Throws worker_crashed.
   std::string call(const process_job& j) {
+    const task::message job{++calls_, reinterpret_cast<std::uintptr_t>(j.function)};
     task::message m;
     std::string outcome;
     try {
-      if (task::send_message(worker_.fd, reinterpret_cast<std::uintptr_t>(j.function), j.input,
-                             wait_for_worker) &&
-          task::receive_message(worker_.fd, m, outcome, wait_for_worker))
+      if (task::send_message(worker_.fd, job, j.input, wait_for_worker) &&
+          task::receive_header(worker_.fd, m, wait_for_worker) && m.number == job.number &&
+          task::receive_bytes(worker_.fd, m, outcome, wait_for_worker))
         return outcome;
     } catch (...) {
       bury();  // it may be in the middle of a message
@@ -118,6 +119,7 @@ class client {
 
   task::fork_server& server_;
   task::fork_server::worker worker_{-1, -1};
+  std::uint64_t calls_ = 0;
 };
 
 }  // namespace

@@ -39,11 +39,14 @@ std::string outcome_of(const message& job, const std::string& input) {
 }  // namespace
 
 void work(int fd) noexcept {
+  const long self = base::raw(SYS_getpid);
   message job;
-  for (std::string bytes; receive_message(fd, job, bytes, wait_for_pool);) {
+  std::string bytes;
+  while (receive_header(fd, job, wait_for_pool) && receive_bytes(fd, job, bytes, wait_for_pool)) {
     bytes = outcome_of(job, bytes);
-    ::fflush(stdout);  // the process ends without
-    if (!send_message(fd, 0, bytes, wait_for_pool)) break;
+    ::fflush(stdout);                          // the process ends without
+    if (base::raw(SYS_getpid) != self) break;  // the call forked, and its child returned too
+    if (!send_message(fd, {job.number}, bytes, wait_for_pool)) break;
   }
   base::raw(SYS_exit_group, 0);
   __builtin_unreachable();

@@ -6,8 +6,12 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <map>
@@ -67,6 +71,33 @@ int hold(std::uint64_t address, int result) {
   std::atomic<int>& stage = shared_int(address);
   stage = 1;
   while (stage != 2) std::this_thread::yield();
+  return result;
+}
+
+// Those above 2 that a worker may have.
+template <class F>
+void each_descriptor(F f) {
+  for (int fd = 3; fd < 4096; ++fd)
+    if (::fcntl(fd, F_GETFD) >= 0) f(fd);
+}
+// A fork that no handler hears of.
+pid_t bare_fork() {
+  return static_cast<pid_t>(::syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+}
+// Waits for 2 in a child of its own, and is killed.
+template <pid_t (*Fork)()>
+void leave_child_and_die(std::uint64_t address) {
+  std::atomic<int>& stage = shared_int(address);
+  if (Fork() == 0) {
+    while (stage != 2) ::usleep(1000);
+    ::_exit(0);
+  }
+  ::raise(SIGKILL);
+}
+// Both return.
+template <pid_t (*Fork)()>
+int fork_and_return(int result) {
+  Fork();
   return result;
 }
 
@@ -260,10 +291,134 @@ TEST_CASE("process_pool: a result that the worker cannot finish sending is a cra
     process_pool pool(1);
     // Its own socket, closed under it: the only one it has.
     CHECK(error_of(pool.submit([] {
-            for (int fd = 3; fd < 64; ++fd) ::close(fd);
+            each_descriptor([](int fd) { ::syscall(SYS_close, fd); });
             return std::string(1 << 20, 'x');
           })).starts_with("worker_crashed "));
     CHECK(pool.submit(twice, 2).get() == 4);
+  });
+}
+
+TEST_CASE("process_pool: a child that a call leaves behind does not hide the worker's death") {
+  with_children([] {
+    const shared_value<int> stage;
+    process_pool pool(2);
+    auto forked = pool.submit(&leave_child_and_die<::fork>, stage.address());
+    auto cloned = pool.submit(&leave_child_and_die<bare_fork>, stage.address());
+    CHECK(comes_true([&] { return forked.ready() && cloned.ready(); }));
+    *stage.get() = 2;
+    CHECK(error_of(forked) == "worker_crashed killed by SIGKILL");
+    CHECK(error_of(cloned) == "worker_crashed killed by SIGKILL");
+  });
+}
+
+TEST_CASE("process_pool: forks of other threads do not hide a worker's death") {
+  with_children([] {
+    int gate[2];
+    REQUIRE(::pipe2(gate, O_CLOEXEC) == 0);
+    std::atomic<bool> stop{false};
+    std::vector<pid_t> copies;
+    process_pool pool(4);
+    joined_threads threads;
+    threads.start([&] {
+      while (!stop && copies.size() < 100) {
+        const pid_t copy = ::fork();
+        if (copy == 0) {
+          char byte;
+          ::syscall(SYS_close, gate[1]);
+          ::syscall(SYS_read, gate[0], &byte, 1);
+          ::_exit(0);
+        }
+        copies.push_back(copy);
+      }
+    });
+    bool all_ended = true;
+    for (int round = 0; round < 25 && all_ended; ++round) {
+      std::vector<coir::future<void>> calls;
+      for (int i = 0; i < 4; ++i) calls.push_back(pool.submit([] { ::raise(SIGKILL); }));
+      all_ended = comes_true(
+          [&] { return std::all_of(calls.begin(), calls.end(), [](const auto& c) { return c.ready(); }); });
+    }
+    stop = true;
+    threads.join();
+    CHECK(all_ended);
+    ::close(gate[1]);
+    ::close(gate[0]);
+    for (const pid_t copy : copies) ::waitpid(copy, nullptr, 0);
+  });
+}
+
+TEST_CASE("process_pool: a call that forks and returns twice answers once") {
+  with_children([] {
+    process_pool pool(1);
+    for (int i = 1; i <= 20; i += 2) {
+      CHECK(pool.submit(&fork_and_return<::fork>, i).get() == i);
+      CHECK(pool.submit(&fork_and_return<bare_fork>, i + 1).get() == i + 1);
+    }
+  });
+}
+
+TEST_CASE("process_pool: a worker that says what it was not asked is a crash") {
+  with_children([] {
+    process_pool pool(1);
+    CHECK(error_of(pool.submit([] {
+            each_descriptor([](int fd) { ::send(fd, "twenty-four bytes of text", 24, 0); });
+          })) == "worker_crashed killed by SIGKILL");
+    CHECK(pool.submit(twice, 1).get() == 2);
+  });
+}
+
+TEST_CASE("process_pool: no file of the parent's writes to the pool") {
+  with_children([] {
+    std::vector<std::FILE*> files;
+    for (int i = 0; i < 4; ++i) {
+      files.push_back(std::fopen("/dev/null", "w"));
+      std::fputs("what the parent has not yet written", files.back());
+    }
+    process_pool pool(1);
+    CHECK(pool.submit([] { return std::fflush(nullptr) * 0 + 1; }).get() == 1);
+    CHECK(pool.submit(twice, 2).get() == 4);
+    CHECK(error_of(pool.submit([] { std::exit(3); })) == "worker_crashed exit 3");
+    for (std::FILE* f : files) std::fclose(f);
+  });
+}
+
+TEST_CASE("process_pool: works where the standard streams are closed") {
+  with_children([] {
+    const pid_t daemon = ::fork();
+    if (daemon == 0) {
+      for (int fd = 0; fd < 3; ++fd) ::close(fd);
+      bool right = true;
+      {
+        process_pool pool(2);
+        for (int i = 0; i < 6; ++i)
+          right = right && pool.submit(
+                                   [](int x) {
+                                     std::fprintf(stderr, "to nowhere\n");
+                                     std::printf("to nowhere\n");
+                                     return x;
+                                   },
+                                   i)
+                                   .get() == i;
+      }
+      ::_exit(right ? 0 : 1);
+    }
+    int status = -1;
+    CHECK(::waitpid(daemon, &status, 0) == daemon);
+    CHECK(status == 0);
+  });
+}
+
+TEST_CASE("process_pool: leaves no process behind, also where orphans come to the program") {
+  with_children([] {
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    {
+      process_pool pool(3);
+      std::vector<coir::future<int>> all;
+      for (int i = 0; i < 6; ++i) all.push_back(pool.submit(process));
+      for (const auto& f : all) f.wait();
+    }
+    CHECK(no_children());
+    ::prctl(PR_SET_CHILD_SUBREAPER, 0);
   });
 }
 
