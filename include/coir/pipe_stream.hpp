@@ -46,6 +46,8 @@ class pipe_stream {
   long read_now(std::string& to, std::size_t most) noexcept;
   /// Internal: the same into a buffer.
   long read_now(char* to, std::size_t most) noexcept;
+  /// Internal: moves what was read ahead to the end of `to`.
+  void take_ahead(std::string& to);
   /// Internal: one write without waiting: how many bytes, or -errno.
   long write_now(std::string_view data) noexcept;
 

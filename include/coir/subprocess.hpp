@@ -30,11 +30,11 @@ class redirect {
   static redirect pipe() { return redirect(kinds::pipe); }
   /// For `err`: where `out` goes.
   static redirect to_out() { return redirect(kinds::to_out); }
-  /// A file to read, which is there.
+  /// A file to read, which is there. Of a FIFO no writer is waited for: it is at its end while there is none.
   static redirect read(std::string path) { return file(std::move(path), modes::read); }
-  /// A file to write, made or emptied.
+  /// A file to write, made or emptied. A FIFO that nobody reads is std::system_error, ENXIO.
   static redirect write(std::string path) { return file(std::move(path), modes::write); }
-  /// A file to write at its end, made if need be.
+  /// A file to write at its end, made if need be. A FIFO as with `write`.
   static redirect append(std::string path) { return file(std::move(path), modes::append); }
   /// A descriptor of the parent, which stays the caller's; needed until the child has started.
   static redirect descriptor(int fd) {
@@ -91,7 +91,8 @@ struct subprocess_options {
   bool new_session = false;
   /// Makes it the leader of a process group of its own, `kill(-child.id(), …)` reaches that.
   bool new_group = false;
-  /// Descriptors above 2 that it gets, under their numbers; it gets no others.
+  /// Descriptors above 2 that it gets, under their numbers; it gets no others. One that is not open is
+  /// std::system_error, EBADF.
   std::vector<int> pass_fds = {};
   /// What its handle's destructor does if it still runs: true kills it and waits for its end, false lets it
   /// run on.

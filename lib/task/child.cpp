@@ -34,6 +34,12 @@ exit_status status_of(const siginfo_t& info) noexcept {
 
 }  // namespace
 
+long look_at_end(pid_t pid, int pidfd, siginfo_t& info) noexcept {
+  const long r = pidfd < 0 ? -EINVAL : raw(SYS_waitid, P_PIDFD, pidfd, word(&info), WEXITED | WNOHANG, 0);
+  if (r != -EINVAL) return r;
+  return raw(SYS_waitid, P_PID, pid, word(&info), WEXITED | WNOHANG, 0);
+}
+
 child::child(pid_t pid, int pidfd) noexcept
     : pid_(pid), pidfd_(pidfd < 0 ? pidfd : wait::fresh(pidfd)), parent_(this_process()) {}
 
@@ -44,15 +50,21 @@ child::~child() {
 }
 
 std::optional<exit_status> child::poll() noexcept {
+  if (known_.load(std::memory_order_acquire)) return status_;  // pairs with poll_locked
+  if (parent_ != this_process()) return exit_status();
   const std::scoped_lock held(lock_);
+  return poll_locked();
+}
+
+const std::optional<exit_status>& child::poll_locked() noexcept {
   if (status_) return status_;
   siginfo_t info = {};
-  long r = pidfd_ < 0 ? -EINVAL : raw(SYS_waitid, P_PIDFD, pidfd_, word(&info), WEXITED | WNOHANG, 0);
-  if (r == -EINVAL) r = raw(SYS_waitid, P_PID, pid_, word(&info), WEXITED | WNOHANG, 0);
+  const long r = look_at_end(pid_, pidfd_, info);
   if (r == -ECHILD)
     status_ = exit_status();
   else if (r == 0 && info.si_pid != 0)
     status_ = status_of(info);
+  known_.store(status_.has_value(), std::memory_order_release);  // pairs with poll
   return status_;
 }
 
@@ -65,8 +77,9 @@ std::optional<exit_status> child::wait(base::nanoseconds deadline) {
 }
 
 long child::signal(int number) noexcept {
+  if (parent_ != this_process()) return -ESRCH;
   const std::scoped_lock held(lock_);
-  if (status_ || parent_ != this_process()) return -ESRCH;
+  if (poll_locked()) return -ESRCH;
   const long r = pidfd_ < 0 ? -ENOSYS : raw(SYS_pidfd_send_signal, pidfd_, number, 0, 0);
   return r == -ENOSYS ? raw(SYS_kill, pid_, number) : r;
 }

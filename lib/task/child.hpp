@@ -4,8 +4,10 @@
 // number, is the child's, as far as nobody else takes it.
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <optional>
 
 #include "base/clock.hpp"
@@ -13,6 +15,9 @@
 #include "coir/exit_status.hpp"
 
 namespace coir::task {
+
+// waitid without waiting: 0 or -errno.
+long look_at_end(pid_t pid, int pidfd, siginfo_t& info) noexcept;
 
 class child {
  public:
@@ -27,7 +32,7 @@ class child {
   // Readable at its end. Negative: to be polled.
   int pidfd() const noexcept { return pidfd_; }
 
-  // How it ended, if it has.
+  // How it ended, if it has. In the child of a fork not known, unless it was before.
   std::optional<exit_status> poll() noexcept;
   // Empty at the deadline. Suspends; throws as wait_any.
   std::optional<exit_status> wait(base::nanoseconds deadline);
@@ -35,11 +40,14 @@ class child {
   long signal(int number) noexcept;
 
  private:
+  const std::optional<exit_status>& poll_locked() noexcept;
+
   const pid_t pid_;
   const int pidfd_;
-  const pid_t parent_;  // the process it is a child of: not this one, after a fork
-  detail::spin_lock lock_;
+  const pid_t parent_;      // the process it is a child of: not this one, after a fork
+  detail::spin_lock lock_;  // not after a fork: another thread may have had it
   std::optional<exit_status> status_;
+  std::atomic<bool> known_{false};  // status_, which stays
 };
 
 }  // namespace coir::task

@@ -125,6 +125,7 @@ launched launch(const launch_plan& plan) {
   const auto candidates = pointers(plan.candidates), arguments = pointers(*plan.arguments),
              environment = pointers(plan.environment);
   const std::unique_ptr<std::byte[]> stack(new std::byte[stack_size]);
+  const std::string what = "subprocess " + plan.arguments->front();  // memory for it may be refused now
   shared s{plan, candidates.data(), arguments.data(), environment.data(), 0};
 
   const std::uint64_t all = ~std::uint64_t{0};
@@ -135,7 +136,6 @@ launched launch(const launch_plan& plan) {
   const int error = errno;
   raw(SYS_rt_sigprocmask, SIG_SETMASK, word(&s.mask), 0, sizeof all);
 
-  const std::string what = "subprocess " + plan.arguments->front();
   if (pid < 0) throw std::system_error(error, std::system_category(), what + ": clone");
   if (s.error == 0) return {pid, pidfd};
   if (pidfd >= 0) raw(SYS_close, pidfd);

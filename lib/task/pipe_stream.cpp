@@ -58,6 +58,12 @@ long pipe_stream::read_now(char* to, std::size_t most) noexcept {
   return raw(SYS_read, fd_, word(to), static_cast<long>(most));
 }
 
+void pipe_stream::take_ahead(std::string& to) {
+  to.append(ahead_, taken_);
+  ahead_ = {};
+  taken_ = 0;
+}
+
 long pipe_stream::write_now(std::string_view data) noexcept {
   if (fd_ < 0) return -EBADF;
   // The kernel sends SIGPIPE to the thread that writes: it is held back, and taken out again.
@@ -103,15 +109,13 @@ std::size_t pipe_stream::read_some(void* to, std::size_t size) {
 // Reads more behind what is ahead, from whose front what was taken goes. False at the end.
 bool pipe_stream::read_ahead() {
   ahead_.erase(0, std::exchange(taken_, 0));
-  std::string more;
-  const bool any = wait_for(*this, EPOLLIN, "pipe read", [&] {
-                     more.resize(chunk);
-                     const long n = raw(SYS_read, fd_, word(more.data()), chunk);
-                     more.resize(static_cast<std::size_t>(std::max(n, 0L)));
-                     return n;
-                   }) != 0;
-  ahead_ += more;
-  return any;
+  const std::size_t before = ahead_.size();
+  return wait_for(*this, EPOLLIN, "pipe read", [&] {
+           ahead_.resize(before + chunk);
+           const long n = raw(SYS_read, fd_, word(ahead_.data() + before), chunk);
+           ahead_.resize(before + static_cast<std::size_t>(std::max(n, 0L)));
+           return n;
+         }) != 0;
 }
 
 std::optional<std::string> pipe_stream::read_line() {

@@ -16,6 +16,7 @@
 
 #include "base/raw.hpp"
 #include "coir/detail/threads.hpp"
+#include "task/child.hpp"
 #include "wait/forget.hpp"
 
 namespace coir::task {
@@ -49,7 +50,7 @@ const bool told_at_fork = ::pthread_atfork([] { lock.lock(); }, [] { lock.unlock
 // Whether it is gone.
 bool reap(const orphan& o) noexcept {
   siginfo_t info = {};
-  const long r = raw(SYS_waitid, P_PID, o.pid, word(&info), WEXITED | WNOHANG, 0);
+  const long r = look_at_end(o.pid, o.pidfd, info);
   if (r == 0 && info.si_pid == 0) return false;
   if (o.pidfd >= 0) wait::close(o.pidfd);
   return true;

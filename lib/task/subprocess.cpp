@@ -85,8 +85,14 @@ struct stream_ends {
         break;
       }
       case redirect::kinds::file: {
-        const int fd = ::open(r.path().c_str(), flags_of(r.mode()) | O_CLOEXEC | O_NOCTTY, 0666);
-        child.reset(static_cast<int>(checked(fd < 0 ? -errno : fd, what + ": " + r.path())));
+        const std::string which = what + ": " + r.path();
+        const int flags = flags_of(r.mode()) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;  // a FIFO would block
+        long fd;
+        while ((fd = raw(SYS_openat, AT_FDCWD, word(r.path().c_str()), flags, 0666)) == -EINTR) {
+        }
+        child.reset(static_cast<int>(checked(fd, which)));
+        const long now = checked(raw(SYS_fcntl, fd, F_GETFL), which);
+        checked(raw(SYS_fcntl, fd, F_SETFL, now & ~O_NONBLOCK), which);
         break;
       }
       case redirect::kinds::descriptor:
@@ -147,6 +153,15 @@ task::launched start(const std::vector<std::string>& argv, const subprocess_opti
   for (const std::string& a : argv) check_string("argv", a);
   check_string("cwd", o.cwd);
   const std::string what = "subprocess " + argv.front();
+  task::launch_plan plan;
+  for (const int fd : o.pass_fds) {  // before the pipes take numbers that are free
+    if (fd < 0) refuse("pass_fds: " + std::to_string(fd) + ": expected a descriptor");
+    if (fd <= 2) continue;
+    checked(raw(SYS_fcntl, fd, F_GETFD), what + ": pass_fds: " + std::to_string(fd));
+    plan.kept.push_back(fd);
+  }
+  std::sort(plan.kept.begin(), plan.kept.end());
+  plan.kept.erase(std::unique(plan.kept.begin(), plan.kept.end()), plan.kept.end());
   const redirect* wanted[] = {&o.in, &o.out, &o.err};
   for (int i = 0; i < 3; ++i) {
     if (wanted[i]->kind() == redirect::kinds::to_out && i != 2)
@@ -155,7 +170,6 @@ task::launched start(const std::vector<std::string>& argv, const subprocess_opti
     streams[static_cast<std::size_t>(i)].open(*wanted[i], i == 0, what);
   }
 
-  task::launch_plan plan;
   plan.arguments = &argv;
   plan.environment = environment_of(o);
   plan.candidates = candidates(argv.front(), plan.environment);
@@ -164,22 +178,17 @@ task::launched start(const std::vector<std::string>& argv, const subprocess_opti
   plan.err_to_out = o.err.kind() == redirect::kinds::to_out;
   plan.new_session = o.new_session;
   plan.new_group = o.new_group;
-  for (const int fd : o.pass_fds) {
-    if (fd < 0) refuse("pass_fds: " + std::to_string(fd) + ": expected a descriptor");
-    if (fd > 2) plan.kept.push_back(fd);
-  }
-  std::sort(plan.kept.begin(), plan.kept.end());
-  plan.kept.erase(std::unique(plan.kept.begin(), plan.kept.end()), plan.kept.end());
   return task::launch(plan);
 }
 
-void take_all_there(pipe_stream& from, std::string& to) {
+void take_all_there(pipe_stream& from, std::string& to, const std::string& what) {
+  from.take_ahead(to);
   int there = 0;
-  raw(SYS_ioctl, from.native_handle(), FIONREAD, word(&there));
+  checked(raw(SYS_ioctl, from.native_handle(), FIONREAD, word(&there)), what);
   while (there > 0) {
     const long n = from.read_now(to, static_cast<std::size_t>(there));
-    if (n <= 0) return;
-    there -= static_cast<int>(std::min<long>(n, there));
+    if (n == 0 || n == -EAGAIN) return;
+    there -= static_cast<int>(std::min<long>(checked(n, what), there));
   }
 }
 
@@ -243,6 +252,7 @@ bool subprocess::state::read_output(pipe_stream& from, std::string& to) {
 
 subprocess::subprocess(const std::vector<std::string>& argv, const subprocess_options& options)
     : state_(std::make_unique<state>()) {
+  if (!argv.empty()) state_->program = argv.front();
   std::array<stream_ends, 3> streams;
   const task::launched started = start(argv, options, streams);
   state_->process.emplace(started.pid, started.pidfd);
@@ -250,7 +260,6 @@ subprocess::subprocess(const std::vector<std::string>& argv, const subprocess_op
   pipe_stream* const ours[] = {&state_->in, &state_->out, &state_->err};
   for (std::size_t i = 0; i < 3; ++i)
     if (streams[i].parent.get() >= 0) ours[i]->adopt(streams[i].parent.release());
-  state_->program = argv.front();
 }
 
 subprocess::subprocess(subprocess&&) noexcept = default;
@@ -330,8 +339,9 @@ std::optional<subprocess_result> subprocess::communicate_until_ns(std::string in
     const std::optional<exit_status> ended = poll();  // before the reads: they find what it wrote
     if (ended) s.collected.status = *ended;
     if (ended && when == until::ended) {
-      if (s.out.is_open()) take_all_there(s.out, s.collected.out);
-      if (s.err.is_open()) take_all_there(s.err, s.collected.err);
+      const std::string what = "subprocess " + s.program + ": read";
+      if (s.out.is_open()) take_all_there(s.out, s.collected.out, what);
+      if (s.err.is_open()) take_all_there(s.err, s.collected.err, what);
       s.out.close();
       s.err.close();
     }

@@ -194,3 +194,14 @@ TEST_CASE("pipe_stream: closing wakes who waits, and closed streams say so") {
     CHECK(throws<std::system_error>([&] { c.in().write("x"); }));
   });
 }
+
+TEST_CASE("subprocess: communicate until the end has what was read ahead") {
+  with_children([] {
+    subprocess c(subprocess::shell("printf 'a\\nb\\n'; read go; printf 'c\\n'"),
+                 {.in = redirect::pipe(), .out = redirect::pipe()});
+    CHECK(c.out().read_line() == "a");
+    c.in().write("\n");
+    c.wait();
+    CHECK(c.communicate({}, subprocess::until::ended).out == "b\nc\n");
+  });
+}

@@ -277,3 +277,13 @@ TEST_CASE("subprocess: in the child of a fork a handle does nothing") {
     CHECK(c.wait().success());
   });
 }
+
+TEST_CASE("subprocess: a child that has ended gets no signal, also before anyone asked for its end") {
+  with_children([] {
+    subprocess c({"true"});
+    siginfo_t info;
+    CHECK(::waitid(P_PID, static_cast<id_t>(c.id()), &info, WEXITED | WNOWAIT) == 0);
+    CHECK(!c.terminate());
+    CHECK(c.wait().success());
+  });
+}

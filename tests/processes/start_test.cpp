@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -69,7 +70,7 @@ TEST_CASE("subprocess: errors of the start name what failed, and leave no child"
           "subprocess true: /no/file: No such file or directory");
     CHECK(start_text({"true"}, {.out = redirect::descriptor(-1)}) ==
           "subprocess true: descriptor -1: Bad file descriptor");
-    CHECK(start_text({"true"}, {.pass_fds = {999}}) == "subprocess true: pass_fds: Bad file descriptor");
+    CHECK(start_text({"true"}, {.pass_fds = {999}}) == "subprocess true: pass_fds: 999: Bad file descriptor");
     CHECK(start_text({""}) == "subprocess : No such file or directory");
     try {
       subprocess c({"/no/such"});
@@ -227,5 +228,32 @@ TEST_CASE(
     CHECK(contains(status, "SigCgt:\t0000000000000000"));
     CHECK(contains(status, "SigIgn:\t0000000000000000"));
     CHECK(contains(status, "SigBlk:\t0000000000000000"));
+  });
+}
+
+TEST_CASE("subprocess: a descriptor to pass that is not open is refused by number") {
+  with_children([] {
+    const int free = ::dup(0);
+    ::close(free);
+    CHECK(contains(thrown_text<std::system_error>(
+                       [&] { subprocess c({"true"}, {.in = redirect::pipe(), .pass_fds = {free}}); }),
+                   "pass_fds: " + std::to_string(free) + ": Bad file descriptor"));
+  });
+}
+
+TEST_CASE("subprocess: a FIFO is not waited for") {
+  with_children([] {
+    const temporary_folder folder;
+    const std::string path = folder / "fifo";
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    CHECK(subprocess::check_output({"cat"}, {.in = redirect::read(path)}).empty());
+    CHECK(contains(
+        thrown_text<std::system_error>([&] { subprocess c({"true"}, {.out = redirect::write(path)}); }),
+        path + ": No such device or address"));
+    const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK);
+    CHECK(subprocess::run({"echo", "x"}, {.out = redirect::write(path)}).status.success());
+    char text[4];
+    CHECK(::read(reader, text, sizeof text) == 2);
+    ::close(reader);
   });
 }
