@@ -17,6 +17,8 @@ struct local_object {
   std::uint32_t place = 0;
 };
 
+struct key_place;
+
 // Where fibers keep their objects of one local<T>.
 class local_key {
  public:
@@ -33,6 +35,7 @@ class local_key {
  private:
   std::uint64_t id_;  // of no other key, ever
   std::uint32_t place_;
+  key_place* own_;
 };
 
 }  // namespace detail

@@ -5,6 +5,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
@@ -54,7 +55,7 @@ class future {
   /// Whether it belongs to a promise.
   bool valid() const noexcept { return state_ != nullptr; }
   /// Whether a value or exception is there. Never suspends.
-  bool ready() const { return checked().ready.is_set(); }
+  bool ready() const { return checked().is_over(); }
   /// Whether a value is there. Never suspends.
   bool successful() const { return ready() && state_->error == nullptr; }
   /// The exception that is there, or null; asking counts as having seen it. Never suspends.
@@ -79,12 +80,12 @@ class future {
   /// The same for at most `d`; false if that passed first. std::invalid_argument if `d` is negative.
   template <class Rep, class Period>
   bool wait_for(std::chrono::duration<Rep, Period> d) const {
-    return checked().ready.wait_for(d);
+    return checked().looked_at().wait_for(d);
   }
   /// The same until the point `t` of any clock.
   template <class Clock, class Duration>
   bool wait_until(std::chrono::time_point<Clock, Duration> t) const {
-    return checked().ready.wait_until(t);
+    return checked().looked_at().wait_until(t);
   }
 
   /// Calls it off. True: the future has ended with coir::cancelled, and work that was to make its value has
@@ -109,7 +110,7 @@ class future {
     };
     auto box = std::make_unique<call>(call{std::forward<F>(f), state_});
     checked().add_link([](void* c) { static_cast<call*>(c)->f(future(static_cast<call*>(c)->state.lock())); },
-                       [](void* c) noexcept { delete static_cast<call*>(c); }, box.get());
+                       [](void* c) noexcept { delete static_cast<call*>(c); }, box.get(), true);
     (void)box.release();
   }
 
@@ -149,11 +150,11 @@ class promise {
   future<T> get_future() const { return future<T>(state_); }
 
   /// Sets the value, wakes all who wait, and runs the callbacks. Never suspends by itself. Ignored if a
-  /// future was cancelled. Throws std::future_error(promise_already_satisfied), and what making the value
-  /// throws; nothing is set then.
+  /// future was cancelled. Throws std::future_error (promise_already_satisfied; no_state if this was moved
+  /// from), and what making the value throws; nothing is set then.
   template <class... Args>
   void set_value(Args&&... args) {
-    const auto state = state_;  // who is woken may drop this promise
+    const auto state = checked();  // who is woken may drop this promise
     if (!state->claim()) return;
     try {
       state->emplace(std::forward<Args>(args)...);
@@ -163,15 +164,21 @@ class promise {
     }
     state->finish();
   }
-  /// The same with an exception.
+  /// The same with an exception. Throws std::invalid_argument if `error` is null.
   void set_exception(std::exception_ptr error) {
-    const auto state = state_;
+    const auto state = checked();
+    if (error == nullptr)
+      throw std::invalid_argument("coir::promise::set_exception: error=null: expected an exception");
     if (!state->claim()) return;
     state->error = std::move(error);
     state->finish();
   }
 
  private:
+  std::shared_ptr<detail::promise_state<T>> checked() const {
+    if (!state_) throw std::future_error(std::future_errc::no_state);
+    return state_;
+  }
   void abandon() noexcept {
     if (!state_ || !state_->try_claim()) return;
     state_->error = std::make_exception_ptr(std::future_error(std::future_errc::broken_promise));
@@ -187,9 +194,11 @@ namespace detail {
 template <class T>
 void* add_link(const future<T>& f, void (*run)(void* context), void (*drop)(void* context) noexcept,
                void* context) {
-  future_core& state = f.checked();
-  if (!state.ready.is_set()) state.help();
-  return state.add_link(run, drop, context);
+  return f.checked().add_link(run, drop, context, false);
+}
+template <class T>
+void help(const future<T>& f) {
+  f.checked().assist();
 }
 template <class T>
 bool remove_link(const future<T>& f, void* link) {

@@ -27,7 +27,8 @@ struct thread_pool_attributes {
   std::chrono::nanoseconds idle_time = std::chrono::seconds(10);
 };
 
-/// The results of thread_pool::map, in the order of the items, each as soon as it is there.
+/// The results of thread_pool::map, in the order of the items, each as soon as it is there; of references,
+/// copies of what they refer to.
 ///
 /// `for (auto& r : pool.map(range, f))`, or `next` again and again. An item whose function threw throws that
 /// in its turn; `next` then goes on with the following one. Destroying it calls off what has not begun.
@@ -39,7 +40,10 @@ class map_results {
   using value_type = std::conditional_t<std::is_void_v<R>, bool, std::decay_t<R>>;
 
   /// Leaves the other one empty.
-  map_results(map_results&&) noexcept = default;
+  map_results(map_results&& other) noexcept
+      : futures_(std::move(other.futures_)),
+        at_(std::exchange(other.at_, 0)),
+        current_(std::move(other.current_)) {}
   map_results& operator=(map_results&&) = delete;
   /// Cancels what has not begun.
   ~map_results() {
@@ -55,7 +59,11 @@ class map_results {
       return true;
     } else {
       if (at_ == futures_.size()) return std::optional<value_type>();
-      return std::optional<value_type>(static_cast<value_type&&>(take().get()));
+      const future<R> taken = take();
+      if constexpr (std::is_reference_v<R>)
+        return std::optional<value_type>(std::in_place, taken.get());
+      else
+        return std::optional<value_type>(std::move(taken.get()));
     }
   }
   /// Waits for all, and returns those not taken yet. Throws the first exception in the order of the items.
@@ -118,13 +126,14 @@ class map_results {
 /// Plain threads that do what they are given, in the order of submission: for code that computes for long, or
 /// blocks where no patch can help.
 ///
-/// Jobs run outside of any fiber, with all signals blocked; their libc calls are not patched. Who waits for a
-/// result suspends only its fiber. Threads are started as needed, never more than the pool's size. What a job
-/// throws is kept in its future, and reported on stderr if nobody can see it there.
-/// A job may submit others to its own pool and wait for them: a job that waits (`get`, `wait`) for one that
-/// no thread has begun does it itself. After a fork the child's pool has no threads and no jobs, starts new
-/// threads when it is used, and has the parent's jobs end with std::future_error(broken_promise) for those
-/// who wait for them. Context: any fiber of any thread, and plain threads.
+/// Jobs run outside of any fiber, with all signals blocked but those that tell of an error in the running
+/// code; their libc calls are not patched. Who waits for a result suspends only its fiber. Threads are
+/// started as needed, never more than the pool's size. What a job throws is kept in its future, and reported
+/// on stderr if nobody can see it there. A job may submit others to its own pool and wait for them: a job
+/// that waits for one that no thread has begun does it itself, unless the wait has a deadline of its own
+/// (`wait_for`, wait_any_for and the like). After a fork the child's pool has no threads and no jobs, starts
+/// new threads when it is used, and has the parent's jobs end with std::future_error(broken_promise) for
+/// those who wait for them. Context: any fiber of any thread, and plain threads.
 class thread_pool {
  public:
   /// At most `size` threads. Throws std::invalid_argument if that is not positive, or if `how.idle_time` is
@@ -133,7 +142,8 @@ class thread_pool {
   /// As many threads as the machine has processors.
   thread_pool() : thread_pool(std::max(1, static_cast<int>(std::thread::hardware_concurrency()))) {}
   /// Waits until all that was submitted is done, whatever happens to the caller meanwhile, and the threads
-  /// have ended. Suspends. Must not be called by one of its own jobs: that aborts.
+  /// have ended. Suspends. Must not be called by one of its own jobs: that aborts, unless the pool is
+  /// a static object and the job called std::exit, which goes on without waiting then.
   ~thread_pool() = default;
 
   /// Has a thread call `f(args...)`, with copies of both, and returns the future of its result. A job that
@@ -171,7 +181,8 @@ class thread_pool {
   auto map(Range&& range, F f) {
     map_results<detail::result_of<F, std::ranges::range_value_t<Range>>> results;
     for (auto at = std::ranges::begin(range); at != std::ranges::end(range); ++at)
-      results.futures_.push_back(submit(f, item_of<Range>(at)));
+      results.futures_.push_back(
+          submit(f, static_cast<std::decay_t<std::ranges::range_value_t<Range>>>(item_of<Range>(at))));
     return results;
   }
   /// The same for a range of tuples: `f(get<0>(item), get<1>(item), ...)`.

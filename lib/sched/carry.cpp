@@ -219,15 +219,15 @@ void scheduler::await_signals(std::uint64_t signals) noexcept {
   put_mask(mask_for(*current_));
 }
 
-void scheduler::forget_signals_in_child() noexcept {
-  if (!mask_known()) common_mask_ = kernel_mask();
+void scheduler::forget_signals_in_child(std::uint64_t mask) noexcept {
+  handled_posted_.store(false, std::memory_order_relaxed);  // the mailbox was emptied
+  take_handled();
+  if (!mask_known()) common_mask_ = mask;
   overlaid_ = asleep_ = false;
   awaited_ = held_ = current_->held_signals = 0;
   own_masks_ = current_->has_signal_mask ? 1 : 0;
   own_masks_changed_ = true;
   put_mask(mask_for(*current_));
-  handled_posted_.store(false, std::memory_order_relaxed);  // the mailbox was emptied
-  take_handled();
 }
 
 void scheduler::note_handler(int signal, bool restarts) noexcept {

@@ -41,10 +41,13 @@ struct link : base::list_node {
   void (*drop)(void* context) noexcept;
   void* context;
   std::uint64_t id;
+  bool late = false;  // added when others ran already
 };
 
 struct link_list : base::list<link> {
   std::uint64_t last_id = 0;
+  bool running = false;
+  std::uint32_t running_in = 0;  // which process runs them
 };
 
 struct fiber : detail::fiber_base {

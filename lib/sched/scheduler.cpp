@@ -3,6 +3,7 @@
 #include <cxxabi.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -51,14 +52,27 @@ struct thread_end {
   }
 };
 
+// No handler runs between the locks and the child's mailboxes, so that none posts what is lost with them, or
+// what is in one already. Guarded by the registry's lock.
+std::uint64_t mask_at_fork = 0;
+
+void set_mask(std::uint64_t mask, std::uint64_t* before) noexcept {
+  sys::raw(SYS_rt_sigprocmask, SIG_SETMASK, sys::word(&mask), sys::word(before), sizeof mask);
+}
+
 void prepare_fork() noexcept {
+  std::uint64_t before = 0;
+  set_mask(~never_blocked, &before);
   registry::lock();
+  mask_at_fork = before;
   context::lock_for_fork();
 }
 void fork_parent() noexcept {
+  const std::uint64_t before = mask_at_fork;
   reactor::private_epoch.fetch_add(1, std::memory_order_relaxed);
   context::unlock_after_fork();
   registry::unlock();
+  set_mask(before, nullptr);
 }
 void fork_child() noexcept {
   reactor::private_epoch.fetch_add(1, std::memory_order_relaxed);
@@ -66,7 +80,11 @@ void fork_child() noexcept {
   registry::unlock();
   scheduler* s = scheduler::existing();
   mailbox::forget_others(s != nullptr ? &s->mail() : nullptr);
-  if (s != nullptr) s->after_fork_in_child();
+  if (up.mail_lost != nullptr) up.mail_lost();
+  if (s != nullptr)
+    s->after_fork_in_child(mask_at_fork);
+  else
+    set_mask(mask_at_fork, nullptr);
 }
 
 // Before main, so that no fork can come between: a child that inherited another thread's half-done
@@ -351,17 +369,17 @@ reactor::reactor& scheduler::open_reactor() {
   return *io_;
 }
 
-void scheduler::after_fork_in_child() noexcept {
+void scheduler::after_fork_in_child(std::uint64_t mask) noexcept {
   ++forks_;
   // The parent's registrations live on behind the inherited descriptors: they are closed, and nothing is
   // removed.
   io_.reset();
   fds_.clear();
   thread_id_ = static_cast<int>(sys::raw(SYS_gettid));
+  forget_signals_in_child(mask);
   if (guest_ != nullptr) return after_fork_with_guest();
   // The other fibers' stacks are copies nobody will run; they stay mapped, with all they refer to.
   queue_.clear();
-  forget_signals_in_child();
   new (&timers_) timer_wheel;
   if (up.forked != nullptr) up.forked(*current_);
   fibers_.next = fibers_.prev = &fibers_;
@@ -378,7 +396,6 @@ void scheduler::after_fork_in_child() noexcept {
 }
 
 void scheduler::after_fork_with_guest() noexcept {
-  forget_signals_in_child();
   new (&timers_) timer_wheel;
   external_ = 0;
   guest_->forked();

@@ -249,8 +249,8 @@ class scheduler {
   bool running_down() const noexcept { return run_down_; }
   bool ending() const noexcept { return ending_; }  // with its thread
 
-  // After fork, in the child: only the current fiber goes on.
-  void after_fork_in_child() noexcept;
+  // After fork, in the child: only the current fiber goes on. All signals are blocked; `mask` was before.
+  void after_fork_in_child(std::uint64_t mask) noexcept;
   // How many forks lie between the thread's beginning and this process: fibers of before are not here any
   // more.
   std::uint32_t forks() const noexcept { return forks_; }
@@ -356,7 +356,7 @@ class scheduler {
   // The thread sleeps on the current fiber's stack.
   void fall_asleep() noexcept;
   void wake_up() noexcept;
-  void forget_signals_in_child() noexcept;
+  void forget_signals_in_child(std::uint64_t mask) noexcept;
 
   // First thing on a fresh stack (elsewhere switch_fibers does it): the other one is now suspended.
   static void arrived([[maybe_unused]] fiber* self, fiber* from, void* context) noexcept {

@@ -25,6 +25,8 @@ struct upcalls {
   void (*thread_ends)(scheduler& s) noexcept = nullptr;
   // In the child of a fork: `current` is the only fiber left, and no timer is armed any more. (lib/wait)
   void (*forked)(fiber& current) noexcept = nullptr;
+  // There too, at first and with all signals blocked: all mailboxes were emptied. (lib/task)
+  void (*mail_lost)() noexcept = nullptr;
 };
 
 extern const upcalls up;

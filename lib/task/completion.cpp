@@ -16,6 +16,7 @@ struct completion::place {
   place* next = nullptr;
   const void* handle;
   bool (*remove)(const void* handle, void* link);
+  void (*help)(const void* handle);
   void* link = nullptr;  // null: it has ended, or has been named
 };
 
@@ -46,11 +47,13 @@ completion::~completion() {
   state_->release();
 }
 
-completion::place* completion::reserve(const void* handle, bool (*remove)(const void*, void*)) {
+completion::place* completion::reserve(const void* handle, bool (*remove)(const void*, void*),
+                                       void (*help)(const void*)) {
   place* p = &state_->places[added_++];
   p->owner = state_;
   p->handle = handle;
   p->remove = remove;
+  p->help = help;
   state_->waiters.lock.lock();
   ++state_->refs;
   state_->waiters.lock.unlock();
@@ -81,6 +84,17 @@ void completion::drop(void* context) noexcept {
   static_cast<place*>(context)->owner->release();
 }
 
+void completion::help_until_one_ended() {
+  for (; helped_ < added_; ++helped_) {
+    state_->waiters.lock.lock();
+    const bool any = state_->first != nullptr;
+    state_->waiters.lock.unlock();
+    if (any) return;
+    const place& p = state_->places[helped_];
+    if (p.link != nullptr) p.help(p.handle);
+  }
+}
+
 std::optional<std::size_t> completion::next(std::int64_t deadline_ns) {
   sched::scheduler& s = sched::scheduler::ensure();
   state& here = *state_;
@@ -103,6 +117,7 @@ std::optional<std::size_t> completion::next(std::int64_t deadline_ns) {
   for (;;) {
     const wait::mode m = wait::begin_wait(s);
     if (named_ == added_) return std::nullopt;
+    if (deadline_ns == base::never) help_until_one_ended();
     wait::queued_waiter w(s);
     here.waiters.lock.lock();
     if (place* p = here.first) {

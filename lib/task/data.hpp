@@ -5,9 +5,27 @@
 #pragma once
 
 #include "coir/detail/context.hpp"
-#include "wait/waiter.hpp"
+#include "wait/interrupt.hpp"
 
 namespace coir::task {
+
+// While it lives, `f`, the running fiber, is not interrupted: destructors that wait must not throw.
+class shielded {
+ public:
+  explicit shielded(sched::fiber& f) noexcept : f_(f) {
+    ++f_.shield_depth;
+    wait::refresh(f_);
+  }
+  ~shielded() {
+    --f_.shield_depth;
+    wait::refresh(f_);
+  }
+  shielded(const shielded&) = delete;
+  shielded& operator=(const shielded&) = delete;
+
+ private:
+  sched::fiber& f_;
+};
 
 // What the fiber that runs on `s` sees, for one that it has just made.
 void inherit_values(sched::scheduler& s, sched::fiber& fresh) noexcept;

@@ -1,3 +1,6 @@
+#include <pthread.h>
+
+#include <atomic>
 #include <future>
 #include <memory>
 #include <utility>
@@ -7,6 +10,17 @@
 #include "task/report.hpp"
 
 namespace coir::detail {
+namespace {
+
+constinit std::atomic<std::uint32_t> forks_seen{0};
+const bool told_at_fork =
+    ::pthread_atfork(nullptr, nullptr, [] { forks_seen.fetch_add(1, std::memory_order_relaxed); }) == 0;
+
+}  // namespace
+
+std::uint32_t forks() noexcept {
+  return forks_seen.load(std::memory_order_relaxed);
+}
 
 struct future_core::link {
   void (*run)(void* context);
@@ -14,6 +28,7 @@ struct future_core::link {
   void* context;
   link* next = nullptr;
   link* prev = nullptr;
+  bool taken = false;  // to be run
 
   void call() noexcept {
     try {
@@ -26,7 +41,8 @@ struct future_core::link {
 };
 
 future_core::~future_core() {
-  for (std::unique_ptr<link> l(first_); l != nullptr; l.reset(l->next)) l->drop(l->context);
+  for (std::unique_ptr<link> l(first_); l != nullptr; l.reset(l->next))
+    if (!l->taken) l->drop(l->context);
 }
 
 bool future_core::claim() {
@@ -38,26 +54,44 @@ bool future_core::claim() {
 void future_core::finish() noexcept {
   ready.set();
   lock_.lock();
+  running_ = true;
+  running_in_ = forks();
+  for (link* l = first_; l != nullptr; l = l->next) {
+    l->taken = true;
+    lock_.unlock();
+    l->call();
+    lock_.lock();
+  }
   closed_ = true;
   std::unique_ptr<link> l(std::exchange(first_, nullptr));
   lock_.unlock();
-  while (l != nullptr) {
-    l->call();
-    l.reset(l->next);
-  }
+  while (l != nullptr) l.reset(l->next);
+}
+
+void future_core::break_off() noexcept {
+  // Whatever it is: another thread of the parent may have been about to end it.
+  state now = state_.load(std::memory_order_acquire);
+  do {
+    if (now == broken) return;
+  } while (!state_.compare_exchange_weak(now, broken, std::memory_order_acq_rel));
+  error = std::make_exception_ptr(std::future_error(std::future_errc::broken_promise));
+  error_seen.store(true, std::memory_order_relaxed);  // not thrown by anything here
+  finish();
 }
 
 bool future_core::cancel() noexcept {
-  if (ready.is_set() || !withdraw() || !leave_open(cancelled)) return false;
+  if (is_over() || !withdraw() || !leave_open(cancelled)) return false;
   error = std::make_exception_ptr(coir::cancelled());
   finish();
   return true;
 }
 
-void* future_core::add_link(void (*run)(void*), void (*drop)(void*) noexcept, void* context) {
+void* future_core::add_link(void (*run)(void*), void (*drop)(void*) noexcept, void* context, bool in_turn) {
+  looked_at();
   auto l = std::make_unique<link>(link{run, drop, context});
   lock_.lock();
-  const bool ended = closed_;
+  // Those that run in the parent of this process never come to an end here.
+  const bool ended = closed_ || (running_ && (!in_turn || running_in_ != forks()));
   if (!ended) {
     l->prev = last_;
     (first_ == nullptr ? first_ : last_->next) = l.get();
@@ -71,14 +105,14 @@ void* future_core::add_link(void (*run)(void*), void (*drop)(void*) noexcept, vo
 
 bool future_core::remove_link(void* added) noexcept {
   lock_.lock();
-  const bool there = !closed_;  // I2: else it has run, or is about to
+  auto* l = static_cast<link*>(added);
+  const bool there = !closed_ && !l->taken;  // I2
   if (there) {
-    auto* l = static_cast<link*>(added);
     (l->prev == nullptr ? first_ : l->prev->next) = l->next;
     (l->next == nullptr ? last_ : l->next->prev) = l->prev;
   }
   lock_.unlock();
-  if (there) delete static_cast<link*>(added);
+  if (there) delete l;
   return there;
 }
 

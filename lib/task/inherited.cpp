@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 #include <new>
+#include <optional>
 #include <vector>
 
 #include "coir/inherited.hpp"
@@ -64,7 +65,10 @@ context::context(const context& other) noexcept : values_(other.values_) {
 
 void context::drop() noexcept {
   // acq_rel: whoever destroys the values sees all that others did with them
-  if (values_->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) delete values_;
+  if (values_->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  std::optional<task::shielded> whole;
+  if (sched::scheduler* s = sched::scheduler::existing()) whole.emplace(*s->current());
+  delete values_;
 }
 
 context context::of_caller() noexcept {

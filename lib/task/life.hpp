@@ -15,6 +15,8 @@ void dispose(sched::fiber* ended) noexcept;
 // The thread ends: what fibers are left are cancelled, then the main one's data go.
 void thread_ends(sched::scheduler& s) noexcept;
 
+// In the child of a fork: all mailboxes were emptied (on_signal.cpp).
+void mail_lost() noexcept;
 // As wait::on_deadlock, unless a signal may come for which the thread has a function (on_signal.cpp).
 bool deadlock(sched::scheduler& s) noexcept;
 

@@ -1,10 +1,12 @@
 // What is called when a fiber has ended.
 //
-// I1: links are added, under joiners.lock, only while the fiber has not ended. So until then a link that was
-//     added and not taken out is in the list; afterwards the list only shrinks, and no new link can have the
-//     address of an old one.
+// I1: links are added, under joiners.lock, while the fiber has not ended: until then one that was added and
+// not
+//     taken out is in the list. Afterwards, while others run, only late ones are, which are known by number
+//     only: no other can have the address of an old one.
 #include <memory>
 
+#include "coir/detail/future_core.hpp"
 #include "coir/fiber.hpp"
 #include "task/life.hpp"
 #include "task/report.hpp"
@@ -27,6 +29,8 @@ void run_links(sched::fiber& ended) noexcept {
   for (;;) {
     ended.joiners.lock.lock();
     const std::unique_ptr<sched::link> next(ended.links->pop_front());
+    ended.links->running = next != nullptr;
+    ended.links->running_in = detail::forks();
     ended.joiners.lock.unlock();
     if (next == nullptr) return;
     call(ended, next->run, next->drop, next->context);
@@ -60,7 +64,9 @@ void* add_link(fiber_base* base, void (*run)(void*), void (*drop)(void*) noexcep
   added->context = context;
   auto fresh = std::make_unique<sched::link_list>();
   f.joiners.lock.lock();
-  const bool ended = f.done();
+  // One with a number comes after those that run; unless these run in the parent of this process.
+  added->late = id != nullptr && f.links != nullptr && f.links->running && f.links->running_in == forks();
+  const bool ended = f.done() && !added->late;
   if (!ended) {
     if (f.links == nullptr) {
       f.links = fresh.release();
@@ -86,7 +92,7 @@ bool remove_link(fiber_base* base, void* link) noexcept {
     return true;
   }
   f.joiners.lock.unlock();
-  return take_out(f, [link](sched::link* l) { return l == link; }) != nullptr;
+  return take_out(f, [link](sched::link* l) { return l == link && !l->late; }) != nullptr;
 }
 
 bool drop_link(fiber_base* base, std::uint64_t id) noexcept {

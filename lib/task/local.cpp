@@ -1,16 +1,24 @@
 #include "coir/local.hpp"
 
+#include <pthread.h>
+
+#include <memory>
 #include <mutex>
 #include <new>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "base/check.hpp"
-#include "coir/this_fiber.hpp"
 #include "task/data.hpp"
-#include "wait/interrupt.hpp"
 
 namespace coir::detail {
+
+struct key_place {
+  std::uint32_t number = 0;
+  key_place* next = nullptr;  // of those that are free
+};
+
 namespace {
 
 // A fiber's objects by the places of their keys. I1: an entry with the key's id is the key's; one with
@@ -34,23 +42,29 @@ local_table* table_of(const sched::fiber& f) noexcept {
   return static_cast<local_table*>(f.locals);
 }
 
-// Places are used again, ids are not. Never destroyed, as keys of static objects outlive everything.
+// Places are used again, ids are not. Constant-initialised and trivially destroyed, as keys of static objects
+// come before and outlive everything.
 struct key_registry {
   spin_lock lock;
   std::uint64_t last_id = 0;
   std::uint32_t places = 0;
-  std::vector<std::uint32_t> free;
+  key_place* free = nullptr;
 };
-key_registry& keys() {
-  static auto* const all = new key_registry;
-  return *all;
+constinit key_registry keys;
+
+const bool told_at_fork =
+    ::pthread_atfork([] { keys.lock.lock(); }, [] { keys.lock.unlock(); }, [] { keys.lock.unlock(); }) == 0;
+
+void destroy(sched::fiber& f, local_object* o) noexcept {
+  const task::shielded whole(f);
+  o->destroy(o);
 }
 
 void destroy_locals(sched::fiber& f) noexcept {
   local_table* t = table_of(f);
   while (local_object* o = t->newest) {
     t->take_out(*o);
-    o->destroy(o);  // may make others
+    destroy(f, o);  // may make others
   }
   f.locals = nullptr;
   delete t;
@@ -59,23 +73,22 @@ void destroy_locals(sched::fiber& f) noexcept {
 }  // namespace
 
 local_key::local_key() {
-  key_registry& k = keys();
-  const std::lock_guard held(k.lock);
-  k.free.reserve(k.places + 1);  // so that giving back cannot fail
-  id_ = ++k.last_id;
-  if (k.free.empty()) {
-    place_ = k.places++;
+  auto fresh = std::make_unique<key_place>();
+  const std::lock_guard held(keys.lock);
+  id_ = ++keys.last_id;
+  if (keys.free == nullptr) {
+    fresh->number = keys.places++;
+    own_ = fresh.release();
   } else {
-    place_ = k.free.back();
-    k.free.pop_back();
+    own_ = std::exchange(keys.free, keys.free->next);
   }
+  place_ = own_->number;
 }
 
 local_key::~local_key() {
   reset();
-  key_registry& k = keys();
-  const std::lock_guard held(k.lock);
-  k.free.push_back(place_);
+  const std::lock_guard held(keys.lock);
+  own_->next = std::exchange(keys.free, own_);
 }
 
 local_object* local_key::find() const noexcept {
@@ -103,7 +116,7 @@ void local_key::put(local_object* fresh) const {
   if (place_ >= t.entries.size()) t.entries.resize(place_ + 1);
   if (local_object* stale = t.entries[place_].object) {
     t.take_out(*stale);
-    stale->destroy(stale);
+    destroy(f, stale);
   }
   // Not `t`: that destructor may have used others.
   local_table& now = *table_of(f);
@@ -117,8 +130,9 @@ void local_key::put(local_object* fresh) const {
 void local_key::reset() const noexcept {
   local_object* o = find();
   if (o == nullptr) return;
-  table_of(*sched::scheduler::existing()->current())->take_out(*o);
-  o->destroy(o);
+  sched::fiber& f = *sched::scheduler::existing()->current();
+  table_of(f)->take_out(*o);
+  destroy(f, o);
 }
 
 }  // namespace coir::detail
@@ -136,14 +150,10 @@ void end_data_with_thread() {
 }
 
 void end_data(sched::fiber& self) noexcept {
-  if (self.locals != nullptr) {
-    ++self.shield_depth;
-    wait::refresh(self);
-    detail::destroy_locals(self);
-    --self.shield_depth;
-    wait::refresh(self);
+  while (self.locals != nullptr || self.values != nullptr) {  // destructors of either may make the other
+    if (self.locals != nullptr) detail::destroy_locals(self);
+    detail::context(static_cast<detail::context_values*>(std::exchange(self.values, nullptr)));
   }
-  detail::context(static_cast<detail::context_values*>(std::exchange(self.values, nullptr)));
 }
 
 }  // namespace coir::task

@@ -82,6 +82,8 @@ struct action {
 constinit spin_lock lock;
 std::atomic<station*> stations{nullptr};
 action actions[NSIG];
+// The signals whose former handlers are running.
+constinit thread_local volatile std::uint64_t chaining __attribute__((tls_model("initial-exec"))) = 0;
 constinit thread_local station* mine __attribute__((tls_model("initial-exec"))) = nullptr;
 
 // --- in signal handlers ---
@@ -98,11 +100,14 @@ void notify(station& own, int number) noexcept {
 // acquire: pairs with install_locked
 void run_chained(int number, siginfo_t* info, void* context) noexcept {
   const action& a = actions[number];
+  chaining = chaining | bit(number);
   if (const auto f = a.chained_with_info.load(std::memory_order_acquire)) f(number, info, context);
   if (const auto f = a.chained.load(std::memory_order_acquire)) f(number);
+  chaining = chaining & ~bit(number);
 }
 
 void handle(int number, siginfo_t* info, void* context) {
+  if ((chaining & bit(number)) != 0) return;  // by a handler that took this one for what was there before it
   const int saved = errno;
   station* own = mine;
   if (own != nullptr &&
@@ -294,8 +299,8 @@ station& station_of(sched::scheduler& s) {
   return *t;
 }
 
-// In the child of a fork: other threads' subscriptions end.
-void forked() noexcept {
+// In the child of a fork, with `lock` held: other threads' subscriptions end.
+void forked_locked() noexcept {
   for (station* t = stations.load(std::memory_order_relaxed); t != nullptr; t = t->next) {
     t->posted.store(false, std::memory_order_relaxed);  // mailboxes were emptied
     t->come.store(0, std::memory_order_relaxed);
@@ -308,10 +313,10 @@ void forked() noexcept {
     for (auto* s = t->subscriptions.front(); s != nullptr; s = t->subscriptions.after(s))
       s->running = s->again = false;  // the fiber that calls is the parent's
   }
-  lock.unlock();
 }
 
-const bool told_at_fork = ::pthread_atfork([] { lock.lock(); }, [] { lock.unlock(); }, forked) == 0;
+const bool told_at_fork =
+    ::pthread_atfork([] { lock.lock(); }, [] { lock.unlock(); }, [] { lock.unlock(); }) == 0;
 
 void check_signal(int number) {
   const char* name = number > 0 && number < NSIG ? ::sigabbrev_np(number) : nullptr;
@@ -338,6 +343,10 @@ void check_signal(int number) {
 }  // namespace coir::detail
 
 namespace coir::task {
+
+void mail_lost() noexcept {
+  detail::forked_locked();
+}
 
 bool deadlock(sched::scheduler& s) noexcept {
   const detail::station* t = detail::mine;

@@ -9,6 +9,7 @@
 #include <typeinfo>
 
 #include "base/check.hpp"
+#include "coir/detail/call_state.hpp"
 #include "coir/inspect.hpp"
 
 namespace coir::task {
@@ -80,6 +81,10 @@ void report_unseen_job(std::exception_ptr error) noexcept {
 }
 
 }  // namespace coir::task
+
+void coir::detail::report_unseen_call(std::exception_ptr error) noexcept {
+  task::report_unseen_job(std::move(error));
+}
 
 namespace coir {
 

@@ -15,7 +15,7 @@ void report_unseen(const sched::fiber& f, std::exception_ptr error) noexcept;
 // "coir: <prefix> fiber #7 "name" threw std::runtime_error: text" on stderr.
 void report_exception(const sched::fiber& f, std::exception_ptr error, const char* prefix) noexcept;
 
-// The same for a job of a thread pool, whose future is gone.
+// The same for a job of a thread pool or a posted call, whose future is gone.
 void report_unseen_job(std::exception_ptr error) noexcept;
 
 // "coir: <who> threw std::runtime_error: text" on stderr.

@@ -88,6 +88,8 @@ void body(fiber* self) noexcept {
   }
   const bool linked = publish_end(self);
   if (__builtin_expect(linked, 0) && self->only_reference()) dispose_result(self);
+  // What the links and the result's destructor made: the next fiber of this record must not find it.
+  if (__builtin_expect(self->home->has_data(), 0)) end_data(*self);
 }
 
 void dispose(fiber* f) noexcept {

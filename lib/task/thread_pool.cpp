@@ -1,5 +1,6 @@
 #include "coir/thread_pool.hpp"
 
+#include <dlfcn.h>
 #include <pthread.h>
 
 #include <cstdlib>
@@ -10,7 +11,6 @@
 
 #include "base/check.hpp"
 #include "base/list.hpp"
-#include "task/report.hpp"
 #include "wait/interrupt.hpp"
 #include "wait/workers.hpp"
 
@@ -33,12 +33,9 @@ base::list<any_pool>& pools() noexcept {
   return *all;
 }
 
-std::atomic<std::uint32_t> forks{0};
-
 const bool told_at_fork =
     ::pthread_atfork([] { pools_lock.lock(); }, [] { pools_lock.unlock(); },
                      [] {
-                       forks.fetch_add(1, std::memory_order_relaxed);
                        for (any_pool* p = pools().front(); p != nullptr; p = pools().after(p))
                          p->threads.forget_in_child();
                        pools_lock.unlock();
@@ -52,6 +49,12 @@ unsigned checked(const char* where, std::ptrdiff_t size) {
   return static_cast<unsigned>(size);
 }
 
+// Of a program or library itself, so destroyed by exit.
+bool is_static(const void* object) noexcept {
+  Dl_info found;
+  return ::dladdr(object, &found) != 0;
+}
+
 }  // namespace
 
 struct thread_pool_core::state : any_pool {
@@ -62,22 +65,22 @@ struct thread_pool_core::state : any_pool {
     const std::shared_ptr<pool_job> kept = std::move(job->self_);
     if (job->take()) job->perform();
   }
+  static void refuse_job(thread_job* next) noexcept {
+    auto* job = static_cast<pool_job*>(next);
+    const std::shared_ptr<pool_job> kept = std::move(job->self_);
+    if (job->take()) job->fail(std::make_exception_ptr(no_thread()));
+  }
+  static std::system_error no_thread() {
+    return {std::make_error_code(std::errc::resource_unavailable_try_again),
+            "coir::thread_pool::submit: starting a thread"};
+  }
 };
 
-pool_job::pool_job() noexcept
-    : seen_(context::of_caller()), process_(forks.load(std::memory_order_relaxed)) {}
-
-bool pool_job::stayed_with_parent() const noexcept {
-  return process_ != forks.load(std::memory_order_relaxed);
-}
+pool_job::pool_job() noexcept : seen_(context::of_caller()) {}
 
 bool pool_job::in_own_pool() const noexcept {
   const wait::workers* here = wait::workers::here();
   return here != nullptr && here == pool_;
-}
-
-void pool_job::report_unseen(std::exception_ptr error) noexcept {
-  task::report_unseen_job(std::move(error));
 }
 
 thread_pool_core::thread_pool_core(std::ptrdiff_t size, const thread_pool_attributes& how) {
@@ -93,6 +96,11 @@ thread_pool_core::thread_pool_core(std::ptrdiff_t size, const thread_pool_attrib
 
 thread_pool_core::~thread_pool_core() {
   if (wait::workers::here() == &state_->threads) {
+    if (is_static(this)) {  // a job called exit
+      close();
+      (void)state_.release();
+      return;
+    }
     base::write_text(2, "coir: a thread_pool is destroyed by one of its own jobs, which it would wait for\n");
     std::abort();
   }
@@ -107,6 +115,7 @@ thread_pool_core::~thread_pool_core() {
 void thread_pool_core::submit(std::shared_ptr<pool_job> job) {
   pool_job& j = *job;
   j.on_thread = state::do_job;
+  j.refused = state::refuse_job;
   j.pool_ = &state_->threads;
   j.self_ = std::move(job);
   switch (state_->threads.submit(j)) {
@@ -117,8 +126,7 @@ void thread_pool_core::submit(std::shared_ptr<pool_job> job) {
       throw std::logic_error("coir::thread_pool::submit: the pool was closed");
     case wait::workers::answer::no_thread:
       job = std::move(j.self_);
-      throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
-                              "coir::thread_pool::submit: starting a thread");
+      throw state::no_thread();
   }
 }
 

@@ -4,7 +4,7 @@
 
 namespace coir::sched {
 
-constinit const upcalls up = {task::body,      task::dispose,     task::deadlock,
-                              wait::on_signal, task::thread_ends, wait::rearm_after_fork};
+constinit const upcalls up = {task::body,        task::dispose,          task::deadlock, wait::on_signal,
+                              task::thread_ends, wait::rearm_after_fork, task::mail_lost};
 
 }  // namespace coir::sched

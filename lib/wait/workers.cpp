@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <climits>
+#include <utility>
 
 #include "base/raw.hpp"
 
@@ -13,6 +14,12 @@ namespace coir::wait {
 
 using base::raw;
 using base::word;
+
+namespace {
+constexpr std::uint64_t bit(int signal) noexcept {
+  return std::uint64_t{1} << (signal - 1);
+}
+}  // namespace
 
 constinit thread_local bool starts_worker = false;
 
@@ -53,12 +60,13 @@ workers::answer workers::submit(thread_job& job, bool endless) noexcept {
   leaving_.lock.unlock();
   if (more && !start_thread()) {
     leaving_.lock.lock();
-    --threads_;
-    --living_;
+    not_started_locked(1);
     // It may have been taken already. Otherwise it can wait for the others only if these end.
     const bool alone = threads_ <= endless_ - (endless ? 1 : 0) && withdraw_locked(job);
     if (alone && endless) --endless_;
+    thread_job* orphans = orphans_locked();
     leaving_.lock.unlock();
+    refuse(orphans);
     if (alone) return answer::no_thread;
   }
   if (wakes) wake_idle(1);
@@ -78,7 +86,33 @@ bool workers::withdraw_locked(thread_job& job) noexcept {
   return false;
 }
 
+void workers::not_started_locked(unsigned how_many) noexcept {
+  threads_ -= how_many;
+  living_ -= how_many;
+  if (living_ == 0) wake_all_locked(leaving_);
+}
+
+// Takes the queue, linked by next_job, if no thread is left that will ever look at it: others counted on one
+// that did not start.
+thread_job* workers::orphans_locked() noexcept {
+  unsigned endless = 0;
+  for (const thread_job* at = first_; at != nullptr; at = at->next_job) endless += at->endless ? 1 : 0;
+  if (threads_ > endless_ - endless) return nullptr;
+  endless_ -= endless;
+  queued_ = 0;
+  last_ = nullptr;
+  return std::exchange(first_, nullptr);
+}
+
+void workers::refuse(thread_job* orphans) noexcept {
+  while (orphans != nullptr) {
+    thread_job* job = std::exchange(orphans, orphans->next_job);
+    (job->refused != nullptr ? job->refused : job->on_thread)(job);
+  }
+}
+
 void workers::nearly_done() noexcept {
+  if (here_ != this) return;  // no thread could be started for the job
   nearly_done_ = true;
   leaving_.lock.lock();
   ++idle_;
@@ -95,9 +129,10 @@ void workers::resize(unsigned most) noexcept {
   for (; wanted != 0; --wanted) {
     if (start_thread()) continue;
     leaving_.lock.lock();
-    threads_ -= wanted;
-    living_ -= wanted;
+    not_started_locked(wanted);
+    thread_job* orphans = orphans_locked();
     leaving_.lock.unlock();
+    refuse(orphans);
     break;
   }
   wake_idle(INT_MAX);
@@ -184,7 +219,9 @@ void workers::work() noexcept {
     }
     timed_out = false;
     const bool endless = job->endless;
+    endless_job_ = endless;
     job->on_thread(job);
+    endless_job_ = false;
     was_idle = std::exchange(nearly_done_, false);
     if (!endless) continue;
     leaving_.lock.lock();
@@ -196,7 +233,9 @@ void workers::work() noexcept {
 // By pthread_create as everybody calls it, so that sanitizers know of the thread.
 bool workers::start_thread() noexcept {
   std::uint64_t before = 0;
-  const std::uint64_t all = ~sched::never_blocked;  // signals are for the program's own threads
+  // Signals are for the program's own threads, but what tells of an error is for the thread that made it.
+  const std::uint64_t all = ~(sched::never_blocked | bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) |
+                              bit(SIGTRAP) | bit(SIGSYS) | bit(SIGABRT));
   raw(SYS_rt_sigprocmask, SIG_SETMASK, word(&all), word(&before), sizeof all);
   starts_worker = true;
   pthread_attr_t attributes;
@@ -222,7 +261,8 @@ void workers::forget_in_child() noexcept {
   leaving_.head = leaving_.tail = nullptr;
   first_ = last_ = nullptr;
   threads_ = living_ = here_ == this ? 1 : 0;
-  idle_ = queued_ = endless_ = 0;
+  idle_ = queued_ = 0;
+  endless_ = here_ == this && endless_job_ ? 1 : 0;
 }
 
 }  // namespace coir::wait

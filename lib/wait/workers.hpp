@@ -1,5 +1,6 @@
 // Plain threads that do jobs in the order of coming: started as needed, up to a limit, and ended when idle
-// for long. Nothing of theirs is patched, and no signal comes to them.
+// for long. Nothing of theirs is patched, and no signal comes to them
+// but what their own code's errors cause.
 //
 // Constant-initialised, so that it works before constructors run. What is static is never ended; whatever is
 // destroyed must have been ended by `close` and found `empty`.
@@ -60,9 +61,13 @@ class workers {
   void left() noexcept;
   bool start_thread() noexcept;
   bool withdraw_locked(thread_job& job) noexcept;
+  void not_started_locked(unsigned how_many) noexcept;
+  thread_job* orphans_locked() noexcept;
+  static void refuse(thread_job* orphans) noexcept;
   void wake_idle(int how_many) noexcept;
 
   static inline thread_local bool nearly_done_ __attribute__((tls_model("initial-exec"))) = false;
+  static inline thread_local bool endless_job_ __attribute__((tls_model("initial-exec"))) = false;
   static inline thread_local workers* here_ __attribute__((tls_model("initial-exec"))) = nullptr;
 
   const char* name_;

@@ -62,7 +62,9 @@ COIR_SCENARIO(fork_thread_pool) {
   const auto queued = pool.submit([] { return 2; });
   EXPECT(in_child([&] {
            if (pool.threads() != 0) return 1;
-           if (!broken(running) || !broken(queued)) return 2;
+           bool told = false;
+           running.on_done([&](const auto&) { told = true; });
+           if (!told || !queued.wait_for(1h) || !broken(running) || !broken(queued)) return 2;
            if (pool.apply([] { return 3; }) != 3) return 3;
            const auto left = pool.submit([] { return 4; });
            pool.shutdown();
@@ -124,7 +126,9 @@ COIR_SCENARIO(fork_post) {
   });
   ready.wait();
   const auto here = coir::this_thread_handle();
+  const auto before = coir::post(here, [] { return 5; });
   const int status = in_child([&] {
+    if (!broken(before)) return 4;
     if (coir::post(here, [] { return 3; }).get() != 3) return 1;
     try {
       coir::post(other, [] {}).get();

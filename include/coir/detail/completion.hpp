@@ -24,7 +24,11 @@ class completion {
   template <class Handle>
   void add(const Handle& handle) {
     place* p = reserve(
-        &handle, [](const void* h, void* link) { return remove_link(*static_cast<const Handle*>(h), link); });
+        &handle, [](const void* h, void* link) { return remove_link(*static_cast<const Handle*>(h), link); },
+        [](const void* h) {
+          if constexpr (requires { help(*static_cast<const Handle*>(h)); })
+            help(*static_cast<const Handle*>(h));
+        });
     try {
       set_link(p, add_link(handle, &completion::ended, &completion::drop, p));
     } catch (...) {
@@ -41,7 +45,9 @@ class completion {
   struct place;
   struct state;
 
-  place* reserve(const void* handle, bool (*remove)(const void* handle, void* link));
+  place* reserve(const void* handle, bool (*remove)(const void* handle, void* link),
+                 void (*help)(const void* handle));
+  void help_until_one_ended();
   static void set_link(place* p, void* link) noexcept;
   void give_up(place* p) noexcept;
   static void ended(void* context);
@@ -50,6 +56,7 @@ class completion {
   state* state_;
   std::size_t added_ = 0;
   std::size_t named_ = 0;
+  std::size_t helped_ = 0;
 };
 
 // The address of what a handle belongs to. Throws if it belongs to nothing.

@@ -3,7 +3,9 @@
 // States:   open ──▶ claimed ──▶ ready        open ──cancel──▶ cancelled ──▶ ready
 // A claim whose value cannot be made goes back to open. I1: whoever leaves `open` ends the future, by
 // `finish`. I2: links are added while `closed_` is false, and run once, in order, by whoever finishes;
-// later ones are run by who adds them. Those who wait are woken before the first link runs.
+// later ones are run by who adds them. Those who wait are woken before the first link runs. None is freed
+// before `closed_`, so until then all that were added and not removed may be touched.
+// In the child of a fork, work that stayed with the parent is broken off by whoever asks first.
 //
 // Whoever makes the value may derive from it: coir::thread_pool's jobs do.
 #pragma once
@@ -16,6 +18,9 @@
 #include "coir/event.hpp"
 
 namespace coir::detail {
+
+// How many forks lie between the program's start and this process.
+std::uint32_t forks() noexcept;
 
 class future_core {
  public:
@@ -40,18 +45,32 @@ class future_core {
   virtual bool withdraw() noexcept { return true; }
   // The caller is about to wait, for as long as it takes. The work may be done right here.
   virtual void help() noexcept {}
+  // The work stayed with the parent of this process: nobody will ever do it here.
+  virtual bool lost() const noexcept { return false; }
 
   // --- who holds a future ---
   bool cancel() noexcept;
   bool is_cancelled() const noexcept { return ready.is_set() && state_.load() == cancelled; }
+  bool is_over() noexcept { return looked_at().is_set(); }
   void wait() {
-    if (!ready.is_set()) help();
+    assist();
     ready.wait();
   }
+  // Who waits without a deadline does it, if that is possible.
+  void assist() noexcept {
+    if (!is_over()) help();
+  }
+  // `ready`, once it has been seen to that it can come.
+  event& looked_at() noexcept {
+    if (!ready.is_set() && lost()) break_off();
+    return ready;
+  }
   // Has `run(context)` called when it is ready, then `drop(context)`; at once if it is, and returns null
-  // then. What `run` throws is reported on stderr. Throws std::bad_alloc; neither is called then.
-  void* add_link(void (*run)(void* context), void (*drop)(void* context) noexcept, void* context);
-  // True: neither of its two is or will be called. Not after true, nor after null.
+  // then. `in_turn`: not before those that were added earlier, though they may run already. What `run` throws
+  // is reported on stderr. Throws std::bad_alloc; neither is called then.
+  void* add_link(void (*run)(void* context), void (*drop)(void* context) noexcept, void* context,
+                 bool in_turn);
+  // True: neither of its two is or will be called. Not after true, nor after null; not of one `in_turn`.
   bool remove_link(void* link) noexcept;
 
   event ready;
@@ -59,7 +78,7 @@ class future_core {
   std::atomic<bool> error_seen{false};  // somebody asked for it
 
  private:
-  enum state : std::uint8_t { open, claimed, cancelled };
+  enum state : std::uint8_t { open, claimed, cancelled, broken };
   struct link;
 
   bool leave_open(state to) noexcept {
@@ -67,9 +86,13 @@ class future_core {
     return state_.compare_exchange_strong(expected, to, std::memory_order_acq_rel);
   }
 
+  void break_off() noexcept;
+
   std::atomic<state> state_{open};
   spin_lock lock_;  // guards what follows
   bool closed_ = false;
+  bool running_ = false;          // the links
+  std::uint32_t running_in_ = 0;  // forks() of who runs them
   link* first_ = nullptr;
   link* last_ = nullptr;
 };

@@ -4,11 +4,10 @@
 #include <atomic>
 #include <exception>
 #include <memory>
-#include <optional>
 #include <utility>
 
+#include "coir/detail/call_state.hpp"
 #include "coir/detail/context.hpp"
-#include "coir/promise.hpp"
 
 namespace coir {
 
@@ -29,7 +28,7 @@ class post_job {
 
  protected:
   virtual ~post_job() = default;
-  virtual void perform() = 0;                              // by the fiber that took it
+  virtual void perform() noexcept = 0;                     // by the fiber that took it
   virtual void fail(std::exception_ptr why) noexcept = 0;  // by who took it
 
  private:
@@ -43,38 +42,28 @@ class post_job {
 void post(const thread_handle& to, std::shared_ptr<post_job> job);
 
 template <class R, class Call>
-class posted final : public promise_state<R>, public post_job {
+class posted final : public call_state<R, Call>, public post_job {
  public:
-  explicit posted(Call&& call) : call_(std::move(call)) {}
+  using call_state<R, Call>::call_state;
 
   bool withdraw() noexcept override {
     if (!take()) return false;
-    call_.reset();
+    this->call_.reset();
     return true;
   }
 
  private:
-  void perform() override {
-    try {
-      if constexpr (std::is_void_v<R>) {
-        (*call_)();
-        this->emplace();
-      } else {
-        this->emplace((*call_)());
-      }
-    } catch (...) {
-      this->error = std::current_exception();
-    }
-    call_.reset();
+  void perform() noexcept override {
+    this->make();
+    this->call_.reset();
     if (this->try_claim()) this->finish();
   }
   void fail(std::exception_ptr why) noexcept override {
-    call_.reset();
+    this->call_.reset();
     this->error = std::move(why);
+    this->error_seen.store(true, std::memory_order_relaxed);  // the call threw nothing
     if (this->try_claim()) this->finish();
   }
-
-  std::optional<Call> call_;
 };
 
 }  // namespace detail

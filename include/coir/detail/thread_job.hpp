@@ -5,6 +5,8 @@ namespace coir::detail {
 
 struct thread_job {
   void (*on_thread)(thread_job* self) noexcept = nullptr;  // may free the job
+  // Instead, on the thread of another submitter: no thread could be started for it. Null: on_thread, there.
+  void (*refused)(thread_job* self) noexcept = nullptr;
   thread_job* next_job = nullptr;
   bool endless = false;  // it may wait for what other such jobs are to bring about
 };

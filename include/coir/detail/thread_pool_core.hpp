@@ -5,12 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <utility>
 
+#include "coir/detail/call_state.hpp"
 #include "coir/detail/context.hpp"
 #include "coir/detail/thread_job.hpp"
-#include "coir/promise.hpp"
 
 namespace coir {
 
@@ -27,8 +26,6 @@ class pool_job : public thread_job {
   pool_job& operator=(const pool_job&) = delete;
 
   bool take() noexcept { return !taken_.exchange(true, std::memory_order_acq_rel); }
-  // The pool's, and the process that submitted it was the parent of this one: nobody will ever do it.
-  bool stayed_with_parent() const noexcept;
   // Whether the caller is a thread of its pool.
   bool in_own_pool() const noexcept;
 
@@ -36,27 +33,21 @@ class pool_job : public thread_job {
   virtual ~pool_job() = default;
   virtual void perform() noexcept = 0;   // by who took it: makes the future ready
   virtual void call_off() noexcept = 0;  // has the future end as cancelled, if it can still be taken
-  static void report_unseen(std::exception_ptr error) noexcept;
+  virtual void fail(std::exception_ptr why) noexcept = 0;  // by who took it
 
   context seen_;  // by who submitted it
 
  private:
   friend class thread_pool_core;
   std::atomic<bool> taken_{false};
-  std::uint32_t process_;  // how many forks it has seen
   const void* pool_ = nullptr;
   std::shared_ptr<pool_job> self_;  // while it is queued
 };
 
 template <class R, class Call>
-class pooled final : public promise_state<R>, public pool_job {
+class pooled final : public call_state<R, Call>, public pool_job {
  public:
-  template <class... Parts>
-  explicit pooled(Parts&&... parts) : call_(std::in_place, std::forward<Parts>(parts)...) {}
-  ~pooled() override {
-    if (this->error != nullptr && !this->error_seen.load(std::memory_order_relaxed) && !this->is_cancelled())
-      report_unseen(this->error);
-  }
+  using call_state<R, Call>::call_state;
 
   bool withdraw() noexcept override {
     if (!take()) return false;
@@ -64,25 +55,14 @@ class pooled final : public promise_state<R>, public pool_job {
     return true;
   }
   void help() noexcept override {
-    if (stayed_with_parent()) {
-      if (!this->try_claim()) return;
-      this->error = std::make_exception_ptr(std::future_error(std::future_errc::broken_promise));
-      this->finish();
-    } else if (in_own_pool() && take()) {
-      perform();
-    }
+    if (in_own_pool() && take()) perform();
   }
 
  private:
   void perform() noexcept override {
     try {
       const in_context as_submitted(std::move(seen_));
-      if constexpr (std::is_void_v<R>) {
-        (*call_)();
-        this->emplace();
-      } else {
-        this->emplace((*call_)());
-      }
+      this->make();
     } catch (...) {
       this->error = std::current_exception();
     }
@@ -90,12 +70,15 @@ class pooled final : public promise_state<R>, public pool_job {
     if (this->try_claim()) this->finish();
   }
   void call_off() noexcept override { this->cancel(); }
+  void fail(std::exception_ptr why) noexcept override {
+    clear();
+    this->error = std::move(why);
+    if (this->try_claim()) this->finish();
+  }
   void clear() noexcept {
-    call_.reset();
+    this->call_.reset();
     seen_ = {};
   }
-
-  std::optional<Call> call_;
 };
 
 class thread_pool_core {

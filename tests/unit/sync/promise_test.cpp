@@ -60,7 +60,18 @@ TEST_CASE_METHOD(virtual_time, "promise: is set once") {
   coir::promise<int> p;
   p.set_value(1);
   CHECK(future_error_of([&] { p.set_value(2); }) == std::future_errc::promise_already_satisfied);
-  CHECK(future_error_of([&] { p.set_exception(nullptr); }) == std::future_errc::promise_already_satisfied);
+  const auto error = std::make_exception_ptr(1);
+  CHECK(future_error_of([&] { p.set_exception(error); }) == std::future_errc::promise_already_satisfied);
+  CHECK(p.get_future().get() == 1);
+  const auto moved = std::move(p);
+  CHECK(future_error_of([&] { p.set_value(2); }) == std::future_errc::no_state);
+  CHECK(future_error_of([&] { p.set_exception(error); }) == std::future_errc::no_state);
+}
+
+TEST_CASE_METHOD(virtual_time, "promise: refuses no exception at all, and stays to be set") {
+  coir::promise<int> p;
+  CHECK(throws<std::invalid_argument>([&] { p.set_exception(nullptr); }));
+  p.set_value(1);
   CHECK(p.get_future().get() == 1);
 }
 

@@ -29,6 +29,26 @@ TEST_CASE_METHOD(virtual_time, "future: callbacks run in order when it is ready,
   CHECK(log == "a7 b7 c7 ");
 }
 
+TEST_CASE_METHOD(virtual_time, "future: a callback that another one adds comes after those that were there") {
+  std::string log;
+  const auto add_three = [&](const auto& handle) {
+    handle.on_done([&log](const auto& ended) {
+      log += "1";
+      ended.on_done([&log](const auto&) { log += "3"; });
+    });
+    handle.on_done([&log](const auto&) { log += "2"; });
+  };
+  coir::promise<int> p;
+  add_three(p.get_future());
+  p.set_value(1);
+  CHECK(log == "123");
+  auto f = coir::spawn([] {});
+  add_three(f);
+  f.join();
+  coir::this_fiber::yield();
+  CHECK(log == "123123");
+}
+
 TEST_CASE_METHOD(virtual_time, "future: those who wait are woken before the callbacks run") {
   coir::promise<void> p;
   bool ready = false;

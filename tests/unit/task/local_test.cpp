@@ -198,3 +198,59 @@ TEST_CASE_METHOD(virtual_time, "local: thousands of fibers and several locals le
   coir::wait_all(fibers);
   CHECK(counted::instances == 0);
 }
+
+TEST_CASE_METHOD(virtual_time, "local: what callbacks and a result's destructor make ends with their fiber") {
+  coir::local<int> number;
+  coir::inherited<int> seen(0);
+  struct touches {
+    coir::local<int>* number;
+    explicit touches(coir::local<int>* n) : number(n) {}
+    touches(touches&& other) noexcept : number(std::exchange(other.number, nullptr)) {}
+    ~touches() {
+      if (number != nullptr) **number = 2;
+    }
+  };
+  const auto next_sees = [&] { return coir::spawn([&] { return *number + seen.get(); }).get(); };
+  *number = 7;
+  {
+    auto f = coir::spawn([] {});
+    f.on_done([&](const auto&) {
+      *number = 1;
+      seen.set(10);
+    });
+    f.join();
+  }
+  CHECK(next_sees() == 0);
+  coir::spawn([&] { return touches(&number); });
+  this_fiber::yield();
+  this_fiber::yield();
+  CHECK(next_sees() == 0);
+}
+
+TEST_CASE_METHOD(virtual_time, "local: destructors in a cancelled fiber may wait") {
+  struct slow {
+    int* ended = nullptr;
+    ~slow() {
+      if (ended == nullptr) return;
+      this_fiber::sleep_for(1ms);
+      ++*ended;
+    }
+  };
+  int ended = 0;
+  coir::local<std::shared_ptr<slow>> own;
+  coir::inherited<std::shared_ptr<slow>> value;
+  auto f = coir::spawn([&] {
+    *own = std::make_shared<slow>(&ended);
+    value.set(std::make_shared<slow>(&ended));
+    try {
+      this_fiber::sleep_for(1h);
+    } catch (const coir::cancelled&) {
+      own.reset();
+      value.set(std::make_shared<slow>(&ended));
+    }
+  });
+  this_fiber::yield();
+  f.cancel();
+  f.join();
+  CHECK(ended == 3);
+}

@@ -134,6 +134,31 @@ TEST_CASE("on_signal: a handler that was there before is called too") {
   });
 }
 
+TEST_CASE("on_signal: a handler put in between that calls the one before it ends") {
+  static struct sigaction before;
+  static std::atomic<int> between;
+  between = 0;
+  on_thread([] {
+    coir::semaphore called(0);
+    struct sigaction now = {}, first;
+    ::sigaction(SIGUSR1, nullptr, &first);
+    {
+      const auto a = coir::on_signal(SIGUSR1, [&](int) { called.release(); });
+      now.sa_flags = SA_SIGINFO;
+      now.sa_sigaction = [](int n, siginfo_t* i, void* c) {
+        if (++between < 100) before.sa_sigaction(n, i, c);
+      };
+      ::sigaction(SIGUSR1, &now, &before);
+      const auto b = coir::on_signal(SIGUSR1, [&](int) { called.release(); });
+      send_signal();
+      called.acquire();
+      called.acquire();
+    }
+    ::sigaction(SIGUSR1, &first, nullptr);
+  });
+  CHECK(between == 1);
+}
+
 TEST_CASE("on_signal: signals during a call are joined into one more") {
   on_thread([] {
     int calls = 0;

@@ -203,3 +203,16 @@ TEST_CASE("post: calls see the poster's inherited values, not those of whom they
     CHECK(without.get() == "none");
   });
 }
+
+TEST_CASE("post: what a call throws is reported if its future is gone") {
+  std::string text;
+  {
+    const captured_stderr err;
+    host h;
+    (void)coir::post(h.handle(), [] { throw std::runtime_error("unseen"); });
+    coir::post(h.handle(), [] {}).get();
+    h.end();
+    text = err.text();
+  }
+  CHECK(text == "coir: nobody waits for a job that threw std::runtime_error: unseen\n");
+}

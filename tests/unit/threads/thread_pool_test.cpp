@@ -170,6 +170,18 @@ TEST_CASE("thread_pool: a job waits for its own pool's jobs although no thread i
   });
 }
 
+TEST_CASE("thread_pool: a job's wait with a deadline ends then, and one without does the job") {
+  on_thread([] {
+    coir::thread_pool pool(1);
+    CHECK(pool.apply([&] {
+      bool done = false;
+      const std::vector<coir::future<void>> all{pool.submit([&] { done = true; })};
+      const bool early = !coir::wait_any_for(all, 1ms).empty() || done;
+      return !early && coir::wait_any(all).size() == 1 && done;
+    }));
+  });
+}
+
 TEST_CASE("thread_pool: a tree of jobs that wait for each other ends, whatever the size") {
   const int size = GENERATE(1, 2, 5);
   on_thread([&] {
@@ -240,6 +252,29 @@ TEST_CASE("thread_pool: starmap spreads tuples, and map moves what only moves") 
     owners.push_back(std::make_unique<int>(5));
     auto moved = pool.map(std::move(owners), [](std::unique_ptr<int> p) { return p; }).get();
     CHECK(*moved[0] == 5);
+  });
+}
+
+TEST_CASE("thread_pool: map copies what references refer to, and what proxies stand for") {
+  on_thread([] {
+    coir::thread_pool pool(1);
+    std::vector<std::unique_ptr<std::string>> own;
+    own.push_back(std::make_unique<std::string>("a text that is longer than a string holds in itself"));
+    const std::string before = *own[0];
+    auto of_mutable = pool.map(std::vector<int>{0}, [&](int i) -> std::string& { return *own[i]; }).get();
+    auto of_const = pool.map(std::vector<int>{0}, [&](int i) -> const std::string& { return *own[i]; }).get();
+    CHECK(*own[0] == before);
+    CHECK(of_mutable.at(0) == before);
+    CHECK(of_const.at(0) == before);
+
+    gate g;
+    auto blocks = pool.submit([&] { g.wait(); });
+    std::vector<bool> bits(1000, true);
+    auto all = pool.map(bits, [](auto bit) { return bit ? 1 : 0; });
+    bits.flip();
+    g.open();
+    const auto ones = all.get();
+    CHECK(std::accumulate(ones.begin(), ones.end(), 0) == 1000);
   });
 }
 
@@ -463,7 +498,8 @@ TEST_CASE("thread_pool: jobs run with signals blocked, on threads with a name") 
     CHECK(pool.apply([] {
       sigset_t set;
       ::pthread_sigmask(SIG_SETMASK, nullptr, &set);
-      return sigismember(&set, SIGTERM) == 1 && sigismember(&set, SIGCHLD) == 1;
+      return sigismember(&set, SIGTERM) == 1 && sigismember(&set, SIGCHLD) == 1 &&
+             sigismember(&set, SIGSEGV) == 0;
     }));
     CHECK(pool.apply([] {
       char name[16];
