@@ -125,10 +125,11 @@ template <class F, class R, class Item>
 void run_chunk(std::string_view in, std::string& out) {
   F f = load_callable<F>(in);
   std::vector<std::string> outcomes;
-  for (Item& item : load<std::vector<Item>>(in)) {
+  std::vector<Item> items = load<std::vector<Item>>(in);
+  for (auto&& item : items) {  // of bool they are no references
     std::string one(1, outcome_value);
     try {
-      append_result<R>(one, [&]() -> decltype(auto) { return f(std::move(item)); });
+      append_result<R>(one, [&]() -> decltype(auto) { return f(Item(std::move(item))); });
     } catch (...) {
       one = encode_exception();
     }
@@ -247,7 +248,8 @@ class process_map {
 /// knows the memory and the code as they were then, and has no descriptors but 0 (/dev/null), 1 and 2;
 /// signals have their default actions, but for SIGINT, which it ignores. It dies with the pool's process.
 /// Functions may use coir, fibers included, but not the pool. A pool that is made early, before threads and
-/// secrets, is the cleanest. `waitpid(-1)` of the program may see the server's end.
+/// secrets, is the cleanest. The server is a child of the program's:
+/// its `waitpid(-1)` may see that end, and waits as long as the pool lives.
 ///
 /// In the child of a fork a pool is of no use: all but its destructor throw std::logic_error.
 ///

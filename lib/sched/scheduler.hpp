@@ -247,6 +247,8 @@ class scheduler {
   // Main fiber only: runs the others until none is left.
   void run_down() noexcept;  // returns early only if made ready by a deadlock
   bool running_down() const noexcept { return run_down_; }
+  // The main fiber; where a fork left that in the parent the oldest, at first the one that forked.
+  fiber& foremost() noexcept { return main_left_behind_ ? *fiber_of(fibers_.prev) : main_; }
   bool ending() const noexcept { return ending_; }  // with its thread
 
   // After fork, in the child: only the current fiber goes on. All signals are blocked; `mask` was before.

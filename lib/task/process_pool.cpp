@@ -1,9 +1,10 @@
-// The parent's side of a pool: a thread of its own, on which a fiber for each worker takes jobs from the
-// queue, starts its worker when there is something to do, and waits for the answer.
+// The parent's side of a pool: a thread of its own, on which a fiber for each worker in use takes jobs from
+// the queue, starts its worker when there is something to do, and waits for the answer.
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
 
+#include <deque>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -64,12 +65,16 @@ struct process_pool_core::state {
   std::atomic<bool> terminated{false};
   std::exception_ptr start_error;  // written before `started`
   event started, ended;
+  // Of the pool's thread: a fiber is made when the last idle one takes a job.
+  std::deque<fiber<void>> fibers;
+  std::size_t idle = 0;
   pthread_t thread{};
 
   explicit state(std::size_t n) : workers(n) {}
 
   void run() noexcept;
   void serve();
+  void add_fiber();
   void start_thread();
 };
 
@@ -124,9 +129,28 @@ class client {
 
 }  // namespace
 
+void process_pool_core::state::add_fiber() {
+  fibers.emplace_back();  // no memory for it: nobody runs
+  try {
+    fibers.back() = spawn(attributes{.name = "process pool"}, [this] { serve(); });
+  } catch (...) {
+    fibers.pop_back();
+    throw;
+  }
+  ++idle;
+}
+
 void process_pool_core::state::serve() {
   client worker(server);
-  while (auto job = jobs.pop()) {
+  for (;; ++idle) {
+    const auto job = jobs.pop();
+    --idle;
+    if (!job) return;
+    try {
+      if (idle == 0 && fibers.size() < workers) add_fiber();
+    } catch (...) {
+      // Those that there are do it.
+    }
     if (terminated || !(*job)->begin()) {
       (*job)->call_off();
       continue;
@@ -144,16 +168,15 @@ void process_pool_core::state::serve() {
 }
 
 void process_pool_core::state::run() noexcept {
-  std::vector<fiber<void>> all;
   try {
-    for (std::size_t i = 0; i < workers; ++i)
-      all.push_back(spawn(attributes{.name = "process pool"}, [this] { serve(); }));
+    add_fiber();
   } catch (...) {
     start_error = std::current_exception();
     jobs.close();
   }
   started.set();
-  for (const auto& f : all) f.join();
+  for (std::size_t i = 0; i < fibers.size(); ++i) fibers[i].join();
+  fibers.clear();
   try {
     server.stop();
   } catch (...) {

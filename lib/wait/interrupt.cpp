@@ -44,9 +44,9 @@ void send(sched::fiber& f, std::exception_ptr error) {
 }  // namespace
 
 bool on_deadlock(sched::scheduler& s) noexcept {
-  sched::fiber& main = s.main();
+  sched::fiber& main = s.foremost();
   base::write_text(2, "coir: deadlock: every fiber waits, and nothing can wake one:\n");
-  sched::describe(2, main);
+  if (&main == &s.main()) sched::describe(2, main);
   for (base::list_node* n = s.fibers().next; n != &s.fibers(); n = n->next)
     sched::describe(2, *sched::fiber_of(n));
   if (s.running_down()) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -790,5 +791,23 @@ TEST_CASE("process_pool: what a call prints is out when its result is there, and
     int status = -1;
     CHECK(::waitpid(program, &status, 0) == program);
     CHECK(text == "worker before after");
+  });
+}
+
+TEST_CASE("process_pool: many workers cost nothing until they are needed") {
+  with_children([] {
+    process_pool pool(1'000'000);
+    CHECK(pool.size() == 1'000'000);
+    CHECK(pool.submit(twice, 1).get() == 2);
+  });
+}
+
+TEST_CASE("process_pool: map of bools") {
+  with_children([] {
+    process_pool pool(1);
+    auto results = pool.map(
+        std::array<bool, 2>{true, false}, [](bool b) { return !b; }, 2);
+    CHECK(results.next() == false);
+    CHECK(results.next() == true);
   });
 }
