@@ -1,4 +1,5 @@
 // When nothing can ever run again, in all the places main may be.
+#include <sys/wait.h>
 #include <unistd.h>
 #include <coir/coir.hpp>
 
@@ -46,6 +47,20 @@ COIR_SCENARIO(deadlock_in_group) {
     g.spawn(coir::attributes{.name = "stuck"}, [] { e.wait(); });
     g.join();
   });
+}
+// In the child the fiber that forked is what main is elsewhere.
+COIR_SCENARIO(deadlock_in_child_of_fiber) {
+  static coir::event e;
+  const pid_t child = coir::spawn([] {
+                        const pid_t pid = ::fork();
+                        if (pid == 0)
+                          ::_exit(expect_deadlock([] {
+                            coir::spawn(coir::attributes{.name = "stuck"}, [] { e.wait(); }).get();
+                          }));
+                        return pid;
+                      }).get();
+  int status = -1;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 // A member that will not hear of cancellation: main's destructor can neither return nor throw.
 COIR_SCENARIO(deadlock_in_group_destructor) {
@@ -108,7 +123,7 @@ COIR_SCENARIO(deadlock_after_signals) {
 TEST_CASE("deadlock: main gets coir::deadlock, whatever it waits in, after a dump") {
   const std::string scenario =
       GENERATE(as<std::string>(), "deadlock_in_get", "deadlock_in_run", "deadlock_in_group",
-               "deadlock_with_idle_reactor", "deadlock_after_signals");
+               "deadlock_in_child_of_fiber", "deadlock_with_idle_reactor", "deadlock_after_signals");
   const auto r = fault::run(scenario, {}, std::chrono::seconds(10));
   INFO(scenario << ": " << r.text());
   CHECK(r.exited(0));
