@@ -10,13 +10,24 @@
 
 namespace unit {
 
-std::size_t open_descriptors() {
-  DIR* directory = ::opendir("/proc/self/fd");
-  if (directory == nullptr) throw std::system_error(errno, std::system_category(), "opendir /proc/self/fd");
+namespace {
+std::size_t entries(const char* path) {
+  DIR* directory = ::opendir(path);
+  if (directory == nullptr)
+    throw std::system_error(errno, std::system_category(), std::string("opendir ") + path);
   std::size_t count = 0;
   while (const dirent* entry = ::readdir(directory)) count += entry->d_name[0] != '.';
   ::closedir(directory);
-  return count - 1;  // without the directory's own
+  return count;
+}
+}  // namespace
+
+std::size_t open_descriptors() {
+  return entries("/proc/self/fd") - 1;  // without the directory's own
+}
+
+std::size_t threads() {
+  return entries("/proc/self/task");
 }
 
 std::size_t mappings() {

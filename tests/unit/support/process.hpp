@@ -8,6 +8,7 @@ namespace unit {
 
 std::size_t open_descriptors();
 std::size_t mappings();
+std::size_t threads();
 std::size_t resident_bytes();
 
 // Collects what is written to descriptor 2 while it lives.
