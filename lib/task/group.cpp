@@ -12,7 +12,6 @@
 #include "coir/fiber.hpp"
 #include "coir/this_fiber.hpp"
 #include "coir/timeout.hpp"
-#include "task/report.hpp"
 #include "wait/interrupt.hpp"
 #include "wait/waiter.hpp"
 
@@ -31,9 +30,9 @@ void group_core::member::ended(void* context) {
   if (__builtin_expect(g.left_behind(), 0)) return;
   const bool failed = is_failure(m->fiber->error);
   if (failed) {
-    if (g.first_error_ == nullptr) {  // later ones, unless a handle is asked for them, are reported
-      mark_observed(m->fiber);
-      g.first_error_ = m->fiber->error;
+    if (g.first_failed_ == nullptr) {
+      retain(m->fiber);
+      g.first_failed_ = m->fiber;
     }
   }
   m->unlink();
@@ -68,7 +67,7 @@ group_core::member* group_core::add(fiber_base* f) {
     m->unlink();
     throw;
   }
-  if (ending_ || (fails_together_ && first_error_ != nullptr)) cancel_fiber(f);
+  if (ending_ || (fails_together_ && first_failed_ != nullptr)) cancel_fiber(f);
   return m.release();
 }
 
@@ -132,7 +131,9 @@ bool group_core::join(std::int64_t deadline_ns) {
 }
 
 void group_core::throw_first_error() {
-  if (first_error_ != nullptr) std::rethrow_exception(std::exchange(first_error_, nullptr));
+  if (first_failed_ == nullptr) return;
+  const coir::fiber<void> failed(std::exchange(first_failed_, nullptr));  // of whatever type
+  rethrow_error(failed.base());
 }
 
 group_core::member* group_core::member_of(fiber_base* base) const noexcept {
@@ -149,7 +150,7 @@ group_core::member* group_core::member_of(fiber_base* base) const noexcept {
 
 void group_core::end() noexcept {
   cancel();
-  if (size_ == 0) return report_first_error();
+  if (size_ == 0) return drop_first_error();
   const this_fiber::shield undisturbed;
   ending_ = true;  // what its fibers spawn meanwhile is cancelled, too
   while (size_ != 0) {
@@ -161,13 +162,12 @@ void group_core::end() noexcept {
       // Nothing else comes through the shield.
     }
   }
-  report_first_error();
+  drop_first_error();
 }
 
 // Which no join has thrown.
-void group_core::report_first_error() noexcept {
-  if (first_error_ != nullptr)
-    task::report_exception(std::exchange(first_error_, nullptr), "a fiber of a group");
+void group_core::drop_first_error() noexcept {
+  if (first_failed_ != nullptr) release(std::exchange(first_failed_, nullptr));
 }
 
 }  // namespace coir::detail

@@ -39,7 +39,7 @@ class group_core {
   // Cancels all and waits for their ends, whatever happens. Derived classes call it in their destructors.
   void end() noexcept;
   void throw_first_error();
-  void report_first_error() noexcept;
+  void drop_first_error() noexcept;
 
  private:
   // In the child of a fork, the fibers of before are not here any more.
@@ -53,7 +53,7 @@ class group_core {
   std::size_t size_ = 0;
   std::uint32_t forks_ = 0;  // of the scheduler, when the first of them came
   wait_list joiners_;
-  std::exception_ptr first_error_;
+  fiber_base* first_failed_ = nullptr;  // a reference, so that its exception is told if nobody asks for it
   const bool fails_together_;
   bool ending_ = false;
 };

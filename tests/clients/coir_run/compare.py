@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
+TESTS = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TESTS / "clients"), str(TESTS / "support")]
 import reactor  # pylint: disable=wrong-import-position
 
 LIMIT = 60  # seconds for one run
