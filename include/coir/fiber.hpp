@@ -249,10 +249,10 @@ class fiber {
     raise(std::make_exception_ptr(std::forward<E>(error)));
   }
 
-  /// Calls `f(handle)` when the fiber has ended, at once if it has. Callbacks run in the order of adding, on
-  /// the fiber's thread; one that throws is reported on stderr and does not stop the others. They should not
-  /// wait. Returns a number for remove_on_done. Never suspends; any thread. Throws std::bad_alloc and what
-  /// copying `f` throws.
+  /// Calls `f(handle)` when the fiber has ended, at once if it has and no other is being called. Callbacks
+  /// run in the order of adding, on the fiber's thread; one that throws is reported on stderr and does not
+  /// stop the others. They should not wait. Returns a number for remove_on_done. Never suspends; any thread.
+  /// Throws std::bad_alloc and what copying `f` throws.
   template <class F>
   std::uint64_t on_done(F&& f) const {
     struct call {

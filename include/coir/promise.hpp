@@ -99,9 +99,10 @@ class future {
   /// Whether `cancel` ended it.
   bool cancelled() const { return checked().is_cancelled(); }
 
-  /// Calls `f(future)` when it is ready, at once if it is. Callbacks run in the order of adding, on the
-  /// thread that makes it ready; one that throws is reported on stderr and does not stop the others. They
-  /// should not wait. Never suspends. Throws std::bad_alloc, and what copying `f` throws.
+  /// Calls `f(future)` when it is ready, at once if it is and no other is being called. Callbacks run in the
+  /// order of adding, on the thread that makes it ready; one that throws is reported on stderr and does not
+  /// stop the others. They should not wait. Never suspends. Throws std::bad_alloc, and what copying `f`
+  /// throws.
   template <class F>
   void on_done(F&& f) const {
     struct call {
