@@ -69,8 +69,8 @@ long run_look(offloaded* self) noexcept {
   return 0;
 }
 
-void finish_look(offloaded* self) noexcept {
-  auto* l = static_cast<look*>(self);
+// Whoever waits for it looks again.
+void end_look(look* l) noexcept {
   looks_lock.lock();
   look** at = &looks;
   while (*at != l) at = &(*at)->other;
@@ -80,23 +80,24 @@ void finish_look(offloaded* self) noexcept {
   delete l;
 }
 
-// With looks_lock held; null if there is no memory or no thread to be had.
 look* find_look_locked(long type, long id, int options) noexcept {
-  for (look* l = looks; l != nullptr; l = l->other)
-    if (l->type == type && l->id == id && l->options == options) return l;
+  look* l = looks;
+  while (l != nullptr && (l->type != type || l->id != id || l->options != options)) l = l->other;
+  return l;
+}
+
+// Null if there is no memory. Nobody does it yet.
+look* add_look_locked(long type, long id, int options) noexcept {
   auto* l = new (std::nothrow) look;
   if (l == nullptr) return nullptr;
   l->type = type;
   l->id = id;
   l->options = options;
   l->run = run_look;
-  l->finished = finish_look;
+  l->finished = [](offloaded* self) noexcept { end_look(static_cast<look*>(self)); };
   l->other = looks;
-  looks = l;  // before it begins: it may end at once
-  if (send_off(*l, true)) return l;
-  looks = l->other;
-  delete l;
-  return nullptr;
+  looks = l;
+  return l;
 }
 
 // Waits until a child of that kind may have something to tell.
@@ -109,8 +110,17 @@ long wait_for_children(long type, long id, int options, recheck& again, const ch
   w.ended_by = wait::ending_handlers::without_restart;
   looks_lock.lock();
   look* l = find_look_locked(type, id, options);
+  look* added = l == nullptr ? l = add_look_locked(type, id, options) : nullptr;
   if (l != nullptr) wait::enqueue_locked(l->waiting, w);
   looks_lock.unlock();
+  // Not with the lock held: no second thread may appear inside a section that was entered without one.
+  if (added != nullptr && !send_off(*added, true)) {
+    looks_lock.lock();
+    wait::dequeue_locked(added->waiting, w);
+    looks_lock.unlock();
+    end_look(added);  // others have come to it since
+    l = nullptr;
+  }
   if (l == nullptr) return again.rest(s, name);
   const wait::outcome o = wait::park(w, name);
   looks_lock.lock();
