@@ -19,6 +19,14 @@ struct list_node {
   }
 };
 
+// `item` is in no list.
+inline void insert_after(list_node* before, list_node* item) noexcept {
+  item->prev = before;
+  item->next = before->next;
+  before->next->prev = item;
+  before->next = item;
+}
+
 // A list of T, each of which derives from list_node (once).
 template <class T>
 class list {
@@ -36,8 +44,8 @@ class list {
     return n == &root_ ? nullptr : static_cast<T*>(n);
   }
 
-  void push_back(T* item) noexcept { insert(root_.prev, item); }
-  void push_front(T* item) noexcept { insert(&root_, item); }
+  void push_back(T* item) noexcept { insert_after(root_.prev, item); }
+  void push_front(T* item) noexcept { insert_after(&root_, item); }
 
   T* pop_front() noexcept {
     T* item = front();
@@ -56,13 +64,6 @@ class list {
   }
 
  private:
-  static void insert(list_node* before, list_node* item) noexcept {
-    item->prev = before;
-    item->next = before->next;
-    before->next->prev = item;
-    before->next = item;
-  }
-
   list_node root_;
 };
 

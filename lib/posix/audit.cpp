@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/check.hpp"
+#include "base/signal_bits.hpp"
 
 #if defined(__x86_64__)
 
@@ -239,7 +240,7 @@ void start_audit() noexcept {
   install(SIGSYS, on_call);
   install(SIGTRAP, on_trap);
   runs = true;
-  sched::never_blocked |= std::uint64_t{1} << (SIGSYS - 1) | std::uint64_t{1} << (SIGTRAP - 1);
+  sched::never_blocked |= base::bit(SIGSYS) | base::bit(SIGTRAP);
   sched::thread_begins = audit_thread;
   ::pthread_atfork(nullptr, nullptr, [] {
     if (scheduler::existing() != nullptr) audit_thread();  // the kernel ends it with the parent's thread

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/signal_bits.hpp"
 #include "posix/audit.hpp"
 #include "posix/close.hpp"
 #include "posix/patience.hpp"
@@ -37,14 +38,8 @@ constexpr int restorer = 0x04000000;  // SA_RESTORER, which the kernel tells of 
 
 // Whether the signal was meant for what the handler interrupted, and for no other fiber.
 bool is_own(int number, const siginfo_t& info) noexcept {
+  if ((base::error_signals & base::bit(number)) != 0) return info.si_code > 0;
   switch (number) {
-    case SIGSEGV:
-    case SIGBUS:
-    case SIGFPE:
-    case SIGILL:
-    case SIGTRAP:
-    case SIGSYS:
-      return info.si_code > 0;
     case SIGPIPE:
     case SIGPROF:  // of the time that the thread worked
     case SIGVTALRM:
@@ -153,7 +148,7 @@ sighandler_t signal(int number, sighandler_t run) noexcept {
 int siginterrupt(int number, int interrupts) noexcept {
   struct sigaction a;
   if (posix::sigaction(number, nullptr, &a) != 0) return -1;
-  const std::uint64_t bit = std::uint64_t{1} << (number - 1);
+  const std::uint64_t bit = base::bit(number);
   if (interrupts != 0)
     interrupting.fetch_or(bit, std::memory_order_relaxed);
   else

@@ -19,18 +19,14 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/signal_bits.hpp"
 #include "sched/scheduler.hpp"
 #include "sys/categories.hpp"
 #include "sys/raw.hpp"
 
 namespace coir::sched {
-namespace {
 
-constexpr std::uint64_t bit(int signal) noexcept {
-  return std::uint64_t{1} << (signal - 1);
-}
-
-}  // namespace
+using base::bit;
 
 // The kernel's two, and libc's.
 std::uint64_t never_blocked = bit(SIGKILL) | bit(SIGSTOP) | bit(32) | bit(33);

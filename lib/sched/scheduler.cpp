@@ -2,8 +2,6 @@
 
 #include <cxxabi.h>
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -35,13 +33,6 @@ void deliver_fiber(base::inbox_node* node) noexcept {
   f->home->ready(f);
 }
 
-void insert(base::list_node& root, base::list_node& item) noexcept {
-  item.prev = &root;
-  item.next = root.next;
-  root.next->prev = &item;
-  root.next = &item;
-}
-
 // Ends a thread's scheduler with the thread. The process's first thread keeps its own until the process is
 // gone: static destructors may still wait.
 struct thread_end {
@@ -52,44 +43,9 @@ struct thread_end {
   }
 };
 
-// No handler runs between the locks and the child's mailboxes, so that none posts what is lost with them, or
-// what is in one already. Guarded by the registry's lock.
-std::uint64_t mask_at_fork = 0;
-
-void set_mask(std::uint64_t mask, std::uint64_t* before) noexcept {
-  sys::raw(SYS_rt_sigprocmask, SIG_SETMASK, sys::word(&mask), sys::word(before), sizeof mask);
-}
-
-void prepare_fork() noexcept {
-  std::uint64_t before = 0;
-  set_mask(~never_blocked, &before);
-  registry::lock();
-  mask_at_fork = before;
-  context::lock_for_fork();
-}
-void fork_parent() noexcept {
-  const std::uint64_t before = mask_at_fork;
-  reactor::private_epoch.fetch_add(1, std::memory_order_relaxed);
-  context::unlock_after_fork();
-  registry::unlock();
-  set_mask(before, nullptr);
-}
-void fork_child() noexcept {
-  reactor::private_epoch.fetch_add(1, std::memory_order_relaxed);
-  context::unlock_after_fork();
-  registry::unlock();
-  scheduler* s = scheduler::existing();
-  mailbox::forget_others(s != nullptr ? &s->mail() : nullptr);
-  if (up.mail_lost != nullptr) up.mail_lost();
-  if (s != nullptr)
-    s->after_fork_in_child(mask_at_fork);
-  else
-    set_mask(mask_at_fork, nullptr);
-}
-
 // Before main, so that no fork can come between: a child that inherited another thread's half-done
 // initialisation of a function-local static would wait for that thread for ever.
-const bool told_at_fork = ::pthread_atfork(prepare_fork, fork_parent, fork_child) == 0;
+const bool told_at_fork = tell_at_fork();
 
 // What the first scheduler of the process needs. Under the registry's lock, which a fork waits for.
 void start_process() {
@@ -218,7 +174,7 @@ void scheduler::enter(fiber* f) noexcept {
     last_id_ = next_id_ + id_block;
   }
   f->id = next_id_++;
-  insert(fibers_, f->all);
+  base::insert_after(&fibers_, &f->all);
 }
 
 void scheduler::recycle(fiber* f) noexcept {
@@ -367,39 +323,6 @@ reactor::reactor& scheduler::open_reactor() {
   io_ = reactor::make_reactor(fds_);
   mail().set_io(io_.get());
   return *io_;
-}
-
-void scheduler::after_fork_in_child(std::uint64_t mask) noexcept {
-  ++forks_;
-  // The parent's registrations live on behind the inherited descriptors: they are closed, and nothing is
-  // removed.
-  io_.reset();
-  fds_.clear();
-  thread_id_ = static_cast<int>(sys::raw(SYS_gettid));
-  forget_signals_in_child(mask);
-  if (guest_ != nullptr) return after_fork_with_guest();
-  // The other fibers' stacks are copies nobody will run; they stay mapped, with all they refer to.
-  queue_.clear();
-  new (&timers_) timer_wheel;
-  if (up.forked != nullptr) up.forked(*current_);
-  fibers_.next = fibers_.prev = &fibers_;
-  live_ = 0;
-  detail::cooperative = always_;
-  external_ = 0;
-  if (current_ != &main_) {
-    main_left_behind_ = true;
-    main_.waiting = nullptr;
-    insert(fibers_, current_->all);
-    live_ = 1;
-    ++detail::cooperative;
-  }
-}
-
-void scheduler::after_fork_with_guest() noexcept {
-  new (&timers_) timer_wheel;
-  external_ = 0;
-  guest_->forked();
-  if (up.forked != nullptr) up.forked(*guest_->current());
 }
 
 void scheduler::run_down() noexcept {

@@ -45,6 +45,9 @@ class guest_host {
   ~guest_host() = default;
 };
 
+// Has forks told to the schedulers, once for the process (fork.cpp). False if there is no memory.
+bool tell_at_fork() noexcept;
+
 class scheduler {
  public:
   ~scheduler();

@@ -29,11 +29,9 @@ void group_core::member::ended(void* context) {
   group_core& g = *m->group;
   if (__builtin_expect(g.left_behind(), 0)) return;
   const bool failed = is_failure(m->fiber->error);
-  if (failed) {
-    if (g.first_failed_ == nullptr) {
-      retain(m->fiber);
-      g.first_failed_ = m->fiber;
-    }
+  if (failed && g.first_failed_ == nullptr) {
+    retain(m->fiber);
+    g.first_failed_ = m->fiber;
   }
   m->unlink();
   if (failed && g.fails_together_) g.cancel();

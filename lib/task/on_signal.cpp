@@ -23,6 +23,7 @@
 
 #include "base/list.hpp"
 #include "base/raw.hpp"
+#include "base/signal_bits.hpp"
 #include "coir/detail/context.hpp"
 #include "coir/fiber.hpp"
 #include "task/data.hpp"
@@ -53,11 +54,9 @@ class signal_subscription : public base::list_node, public std::enable_shared_fr
   bool again = false;
 };
 
-namespace {
+using base::bit;
 
-constexpr std::uint64_t bit(int signal) noexcept {
-  return std::uint64_t{1} << (signal - 1);
-}
+namespace {
 
 // What a thread has that wants signals.
 struct station : base::inbox_node {
@@ -322,21 +321,11 @@ void check_signal(int number) {
   const char* name = number > 0 && number < NSIG ? ::sigabbrev_np(number) : nullptr;
   const std::string what = "coir::on_signal: signal=" + std::to_string(number) +
                            (name != nullptr ? " (SIG" + std::string(name) + ")" : "") + ": expected ";
-  switch (number) {
-    case SIGKILL:
-    case SIGSTOP:
-      throw std::invalid_argument(what + "one that can be caught");
-    case SIGSEGV:
-    case SIGBUS:
-    case SIGFPE:
-    case SIGILL:
-    case SIGTRAP:
-    case SIGSYS:
-      throw std::invalid_argument(what + "one that does not tell of an error in the running code");
-    default:
-      if (number <= 0 || number >= NSIG || (number > SIGSYS && number < SIGRTMIN))
-        throw std::invalid_argument(what + "1 to 31, or SIGRTMIN to SIGRTMAX");
-  }
+  if (number <= 0 || number >= NSIG || (number > SIGSYS && number < SIGRTMIN))
+    throw std::invalid_argument(what + "1 to 31, or SIGRTMIN to SIGRTMAX");
+  if (number == SIGKILL || number == SIGSTOP) throw std::invalid_argument(what + "one that can be caught");
+  if ((base::error_signals & bit(number)) != 0)
+    throw std::invalid_argument(what + "one that does not tell of an error in the running code");
 }
 
 }  // namespace

@@ -9,17 +9,12 @@
 #include <utility>
 
 #include "base/raw.hpp"
+#include "base/signal_bits.hpp"
 
 namespace coir::wait {
 
 using base::raw;
 using base::word;
-
-namespace {
-constexpr std::uint64_t bit(int signal) noexcept {
-  return std::uint64_t{1} << (signal - 1);
-}
-}  // namespace
 
 constinit thread_local bool starts_worker = false;
 
@@ -234,8 +229,7 @@ void workers::work() noexcept {
 bool workers::start_thread() noexcept {
   std::uint64_t before = 0;
   // Signals are for the program's own threads, but what tells of an error is for the thread that made it.
-  const std::uint64_t all = ~(sched::never_blocked | bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) |
-                              bit(SIGTRAP) | bit(SIGSYS) | bit(SIGABRT));
+  const std::uint64_t all = ~(sched::never_blocked | base::error_signals | base::bit(SIGABRT));
   raw(SYS_rt_sigprocmask, SIG_SETMASK, word(&all), word(&before), sizeof all);
   starts_worker = true;
   pthread_attr_t attributes;

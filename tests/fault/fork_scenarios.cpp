@@ -1,5 +1,4 @@
-// The processes of fork_test.cpp: each forks, and ends with 0 if parent and child find what they should. One
-// file, though a long one: they share the helpers below.
+// The processes of fork_test.cpp: each forks, and ends with 0 if parent and child find what they should.
 #include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -7,7 +6,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -46,31 +44,6 @@ void wait_readable(int fd) {
   coir::wait::park(op.waiter, "readable", coir::wait::mode::uninterruptible);
 }
 
-// Forks; the child does `work` and ends with its result. The parent, a fiber, waits without blocking its
-// thread.
-int in_child(const std::function<int()>& work) {
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    int status = 50;
-    try {
-      status = work();
-    } catch (const coir::timed_out&) {
-      status = 51;
-    } catch (const coir::cancelled&) {
-      status = 52;
-    } catch (const std::exception& e) {
-      fault::say(std::string("child: ") + e.what());
-    }
-    ::_exit(status);
-  }
-  int status = 0;
-  while (::waitpid(pid, &status, WNOHANG) == 0) this_fiber::sleep_for(1ms);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
-}
-
-#define EXPECT(condition) \
-  if (!(condition)) return fault::say("failed: " #condition), 1
-
 }  // namespace
 
 COIR_SCENARIO(fork_only_caller_goes_on) {
@@ -83,7 +56,7 @@ COIR_SCENARIO(fork_only_caller_goes_on) {
     }
   });
   auto forker = coir::spawn([&] {
-    return in_child([&] {
+    return fault::fork_to([&] {
       const int before = steps;
       for (int i = 0; i < 10; ++i) this_fiber::sleep_for(3ms);
       return steps == before && coir::inspect::fiber_count() == 1 ? 0 : 1;
@@ -101,7 +74,7 @@ COIR_SCENARIO(fork_only_caller_goes_on) {
 COIR_SCENARIO(fork_from_main) {
   auto other = coir::spawn([] { this_fiber::sleep_for(30ms); });
   this_fiber::yield();
-  const int status = in_child([&] {
+  const int status = fault::fork_to([&] {
     if (coir::inspect::fiber_count() != 0) return 1;
     this_fiber::sleep_for(50ms);
     return other.ready() ? 2 : 0;
@@ -120,7 +93,7 @@ COIR_SCENARIO(fork_parent_registrations) {
     woken = true;
   });
   this_fiber::sleep_for(1ms);
-  const int status = in_child([&] {
+  const int status = fault::fork_to([&] {
     // The child waits on the same descriptor, with a reactor of its own, and ends.
     int mine[2];
     if (::pipe(mine) != 0) return 1;
@@ -141,7 +114,7 @@ COIR_SCENARIO(fork_parent_registrations) {
 COIR_SCENARIO(fork_child_works) {
   coir::sched::scheduler::ensure().io();
   auto forker = coir::spawn([] {
-    return in_child([] {
+    return fault::fork_to([] {
       std::vector<coir::fiber<int>> fibers;
       for (int i = 0; i < 100; ++i)
         fibers.push_back(coir::spawn([i] {
@@ -167,7 +140,7 @@ COIR_SCENARIO(fork_timeouts) {
     const coir::timeout outer(10s);
     const coir::timeout limit(100ms);
     const auto start = std::chrono::steady_clock::now();
-    const int status = in_child([&] {
+    const int status = fault::fork_to([&] {
       try {
         this_fiber::sleep_for(1h);
       } catch (const coir::timed_out& e) {
@@ -227,7 +200,7 @@ COIR_SCENARIO(fork_with_threads) {
   int failed = 0;
   for (int i = 0; i < 20; ++i) {
     auto forker = coir::spawn([] {
-      return in_child([] {
+      return fault::fork_to([] {
         auto f = coir::spawn([] {
           this_fiber::sleep_for(1ms);
           return 5;
@@ -279,58 +252,11 @@ COIR_SCENARIO(fork_while_threads_begin_and_end) {
 }
 
 // The child inherits the descriptors of the other thread's reactor, and shares what stands behind them.
-COIR_SCENARIO(fork_from_a_thread_without_fibers) {
-  int ends[2];
-  EXPECT(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
-  std::atomic<bool> forked{false};
-  std::thread forker([&] {
-    ::usleep(20'000);
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-      for (int fd = 3; fd < 64; ++fd) coir::posix::close(fd);
-      ::_exit(0);
-    }
-    int status = -1;
-    ::waitpid(pid, &status, 0);
-    forked = status == 0;
-    char c = 'x';
-    if (::write(ends[1], &c, 1) != 1) forked = false;
-  });
-  auto reader = coir::spawn([&] {
-    char c = 0;
-    coir::timeout limit(5s);
-    return coir::posix::read(ends[0], &c, 1) == 1 && c == 'x';
-  });
-  const bool got = reader.get();
-  forker.join();
-  ::close(ends[0]);
-  ::close(ends[1]);
-  EXPECT(got);
-  EXPECT(forked);
-  return 0;
-}
-
-COIR_SCENARIO(fork_from_a_thread) {
-  int status = -1;
-  std::thread([&] {
-    coir::sched::scheduler::ensure().io();
-    auto f = coir::spawn([] {
-      return in_child([] {
-        coir::spawn([] { this_fiber::sleep_for(1ms); }).join();
-        return 0;
-      });
-    });
-    status = f.get();
-  }).join();
-  EXPECT(status == 0);
-  return 0;
-}
-
 COIR_SCENARIO(fork_twice) {
   auto f = coir::spawn([] {
-    return in_child([] {
+    return fault::fork_to([] {
       auto g = coir::spawn([] {
-        return in_child([] {
+        return fault::fork_to([] {
           this_fiber::sleep_for(1ms);
           return 3;
         });
@@ -398,7 +324,7 @@ COIR_SCENARIO(fork_ghosts_take_nothing) {
     permits.acquire();
   });
   this_fiber::yield();
-  const int status = in_child([&] {
+  const int status = fault::fork_to([&] {
     event.set();
     permits.release(2);
     if (permits.available() != 2) return 1;

@@ -1,40 +1,25 @@
-// The processes of fork_test.cpp that have pools, posts and signals.
+// The processes of fork_test.cpp that have threads without fibers, pools, posts and signals.
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <coir/coir.hpp>
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <future>
 #include <thread>
 #include <vector>
 
+#include "posix/close.hpp"
+#include "posix/files.hpp"
+#include "sched/scheduler.hpp"
 #include "support/child.hpp"
 
 using namespace std::chrono_literals;
 namespace this_fiber = coir::this_fiber;
 
 namespace {
-
-// What `work` returns in a child; 50 and more: it died or was killed after ten seconds.
-int in_child(const std::function<int()>& work) {
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    ::alarm(10);
-    int status = 50;
-    try {
-      status = work();
-    } catch (const std::exception& e) {
-      fault::say(std::string("child: ") + e.what());
-    }
-    ::_exit(status);
-  }
-  int status = 0;
-  while (::waitpid(pid, &status, WNOHANG) == 0) this_fiber::sleep_for(1ms);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
-}
 
 bool broken(const coir::future<int>& f) {
   try {
@@ -44,9 +29,6 @@ bool broken(const coir::future<int>& f) {
   }
   return false;
 }
-
-#define EXPECT(condition) \
-  if (!(condition)) return fault::say("failed: " #condition), 1
 
 }  // namespace
 
@@ -60,7 +42,7 @@ COIR_SCENARIO(fork_thread_pool) {
   });
   begun.wait();
   const auto queued = pool.submit([] { return 2; });
-  EXPECT(in_child([&] {
+  EXPECT(fault::fork_to([&] {
            if (pool.threads() != 0) return 1;
            bool told = false;
            running.on_done([&](const auto&) { told = true; });
@@ -80,7 +62,7 @@ COIR_SCENARIO(fork_thread_pool) {
 COIR_SCENARIO(fork_in_a_job) {
   coir::thread_pool pool(2);
   EXPECT(pool.apply([&] {
-    return in_child([&] {
+    return fault::fork_to([&] {
       const auto f = pool.submit([] { return 5; });  // waited for by a thread of the pool
       return f.get() == 5 && pool.threads() <= 2 ? 0 : 1;
     });
@@ -100,7 +82,7 @@ COIR_SCENARIO(fork_while_pools_work) {
   });
   int failed = 0;
   for (int i = 0; i < 50; ++i)
-    failed += in_child([&] { return pool.apply([] { return 7; }) == 7 ? 0 : 1; }) != 0;
+    failed += fault::fork_to([&] { return pool.apply([] { return 7; }) == 7 ? 0 : 1; }) != 0;
   stop = true;
   feeder.join();
   EXPECT(failed == 0);
@@ -110,7 +92,7 @@ COIR_SCENARIO(fork_while_pools_work) {
 COIR_SCENARIO(fork_offload) {
   auto f = coir::spawn([] {
     if (coir::offload([] { return 1; }) != 1) return 1;
-    return in_child([] { return coir::offload([] { return 2; }) == 2 ? 0 : 1; });
+    return fault::fork_to([] { return coir::offload([] { return 2; }) == 2 ? 0 : 1; });
   });
   EXPECT(f.get() == 0);
   return 0;
@@ -127,7 +109,7 @@ COIR_SCENARIO(fork_post) {
   ready.wait();
   const auto here = coir::this_thread_handle();
   const auto before = coir::post(here, [] { return 5; });
-  const int status = in_child([&] {
+  const int status = fault::fork_to([&] {
     if (!broken(before)) return 4;
     if (coir::post(here, [] { return 3; }).get() != 3) return 1;
     try {
@@ -147,7 +129,7 @@ COIR_SCENARIO(fork_post) {
 COIR_SCENARIO(fork_on_signal) {
   coir::semaphore told(0);
   const auto handle = coir::on_signal(SIGUSR1, [&](int) { told.release(); });
-  EXPECT(in_child([&] {
+  EXPECT(fault::fork_to([&] {
            ::kill(::getpid(), SIGUSR1);
            return told.try_acquire_for(8s) ? 0 : 1;
          }) == 0);
@@ -164,11 +146,58 @@ COIR_SCENARIO(fork_values) {
   *own = 2;
   auto f = coir::spawn([&] {
     *own = 3;
-    return in_child([&] {
+    return fault::fork_to([&] {
       const int child = coir::spawn([&] { return *value * 10 + *own; }).get();
       return child == 10 && *value == 1 && *own == 3 ? 0 : 1;
     });
   });
   EXPECT(f.get() == 0);
+  return 0;
+}
+
+COIR_SCENARIO(fork_from_a_thread_without_fibers) {
+  int ends[2];
+  EXPECT(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  std::atomic<bool> forked{false};
+  std::thread forker([&] {
+    ::usleep(20'000);
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      for (int fd = 3; fd < 64; ++fd) coir::posix::close(fd);
+      ::_exit(0);
+    }
+    int status = -1;
+    ::waitpid(pid, &status, 0);
+    forked = status == 0;
+    char c = 'x';
+    if (::write(ends[1], &c, 1) != 1) forked = false;
+  });
+  auto reader = coir::spawn([&] {
+    char c = 0;
+    coir::timeout limit(5s);
+    return coir::posix::read(ends[0], &c, 1) == 1 && c == 'x';
+  });
+  const bool got = reader.get();
+  forker.join();
+  ::close(ends[0]);
+  ::close(ends[1]);
+  EXPECT(got);
+  EXPECT(forked);
+  return 0;
+}
+
+COIR_SCENARIO(fork_from_a_thread) {
+  int status = -1;
+  std::thread([&] {
+    coir::sched::scheduler::ensure().io();
+    auto f = coir::spawn([] {
+      return fault::fork_to([] {
+        coir::spawn([] { this_fiber::sleep_for(1ms); }).join();
+        return 0;
+      });
+    });
+    status = f.get();
+  }).join();
+  EXPECT(status == 0);
   return 0;
 }

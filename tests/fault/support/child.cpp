@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <coir/coir.hpp>
 
 #include <cstdlib>
 #include <map>
@@ -102,6 +103,27 @@ ended run(const std::string& name, const std::vector<std::pair<std::string, std:
   if (killed) result.status = -1;
   if (result.err.size() > 20'000) result.err.resize(20'000);
   return result;
+}
+
+int fork_to(const std::function<int()>& work) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::alarm(60);
+    int status = 50;
+    try {
+      status = work();
+    } catch (const coir::timed_out&) {
+      status = 51;
+    } catch (const coir::cancelled&) {
+      status = 52;
+    } catch (const std::exception& e) {
+      say(std::string("child: ") + e.what());
+    }
+    ::_exit(status);
+  }
+  int status = 0;
+  while (::waitpid(pid, &status, WNOHANG) == 0) coir::this_fiber::sleep_for(std::chrono::milliseconds(1));
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
 }
 
 }  // namespace fault

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,11 @@ scenario find(const std::string& name);
 // For scenarios: writes to stdout and forgets nothing if the process dies.
 void say(const std::string& text);
 
+// For scenarios: forks; the child does `work` and ends with its result, or 50 to 52 for what is thrown, or by
+// SIGALRM. The parent, a fiber, waits without blocking its thread. Returns the exit status, or 100 and the
+// signal.
+int fork_to(const std::function<int()>& work);
+
 }  // namespace fault
 
 // COIR_SCENARIO(name) { …; return exit_status; }
@@ -40,3 +46,6 @@ void say(const std::string& text);
   static int scenario_##name();                                               \
   static const fault::registration registered_##name(#name, scenario_##name); \
   static int scenario_##name()
+
+#define EXPECT(condition) \
+  if (!(condition)) return fault::say("failed: " #condition), 1

@@ -8,29 +8,11 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "support/sleepers.hpp"
 #include "support/virtual_time.hpp"
 
 using namespace unit;
 namespace this_fiber = coir::this_fiber;
-
-namespace {
-
-// Sleeps for so many milliseconds and returns the number.
-coir::fiber<int> after(int ms) {
-  return coir::spawn([ms] {
-    this_fiber::sleep_for(std::chrono::milliseconds(ms));
-    return ms;
-  });
-}
-
-coir::fiber<int> fails_after(int ms) {
-  return coir::spawn([ms]() -> int {
-    this_fiber::sleep_for(std::chrono::milliseconds(ms));
-    throw std::runtime_error("after " + std::to_string(ms));
-  });
-}
-
-}  // namespace
 
 TEST_CASE_METHOD(virtual_time, "as_completed: gives the handles in the order of ending, each at its time") {
   const std::vector<coir::fiber<int>> fibers = {after(30), after(10), after(20)};
