@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/raw.hpp"
+#include "base/signal_bits.hpp"
 #include "coir/fiber.hpp"
 #include "coir/this_fiber.hpp"
 #include "sys/own_fds.hpp"
@@ -123,7 +124,7 @@ class server {
   explicit server(int control) noexcept : control_(control) {}
 
   [[noreturn]] void run() noexcept {
-    const std::uint64_t ended = std::uint64_t{1} << (SIGCHLD - 1);
+    const std::uint64_t ended = base::bit(SIGCHLD);
     set_signals(ended);
     ends_ = move_up(raw(SYS_signalfd4, -1, word(&ended), sizeof ended, SFD_CLOEXEC | SFD_NONBLOCK));
     for (;;) {
