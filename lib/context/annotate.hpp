@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "base/roots.hpp"
 #include "coir/detail/threads.hpp"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -62,6 +63,11 @@ struct annotations {
     tsan_fiber = __tsan_get_current_fiber();
 #endif
   }
+  void leave_thread() noexcept {
+#ifdef COIR_ASAN
+    if (low != nullptr) base::remove_root(low, size);
+#endif
+  }
   void end() noexcept {
 #ifdef COIR_TSAN
     __tsan_destroy_fiber(tsan_fiber);
@@ -81,9 +87,10 @@ inline void before_switch([[maybe_unused]] annotations& from, [[maybe_unused]] a
 }
 inline void after_switch([[maybe_unused]] annotations& self, [[maybe_unused]] annotations& from) noexcept {
 #ifdef COIR_ASAN
-  // The thread's own stack is learnt when it is first left.
-  __sanitizer_finish_switch_fiber(self.fake_stack, from.low == nullptr ? &from.low : nullptr,
-                                  from.low == nullptr ? &from.size : nullptr);
+  const bool known = from.low != nullptr;
+  __sanitizer_finish_switch_fiber(self.fake_stack, known ? nullptr : &from.low, known ? nullptr : &from.size);
+  // The thread's own stack is learnt when it is first left. Who looks for leaks knows the present one only.
+  if (!known) base::add_root(from.low, from.size);
 #endif
 }
 

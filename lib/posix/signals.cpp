@@ -72,7 +72,7 @@ void run_handler(int number, siginfo_t* info, void* context) {
   if ((sched::silent_signals.load(std::memory_order_relaxed) >> (number - 1) & 1) != 0) number = 0;
   // A signal that finds a fiber at work has interrupted no call, if it was meant for this fiber, or for the
   // main one, whose signals come first. Otherwise it is for one that waits.
-  if (!s->idle() && (s->own_current() == &s->main() || is_own(number, *info))) number = 0;
+  if (number != 0 && !s->idle() && (s->own_current() == &s->main() || is_own(number, *info))) number = 0;
   if (number == 0 && !wait::lot::has_late()) return;
   s->note_handler(number, (e.flags.load(std::memory_order_relaxed) & SA_RESTART) != 0);
 }

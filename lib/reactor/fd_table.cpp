@@ -4,10 +4,7 @@
 
 #include <new>
 
-// Of a program built with AddressSanitizer or LeakSanitizer, which looks for pointers in the heap and not in
-// mappings; null elsewhere. See <sanitizer/lsan_interface.h>.
-extern "C" __attribute__((weak)) void __lsan_register_root_region(const void* start, std::size_t size);
-extern "C" __attribute__((weak)) void __lsan_unregister_root_region(const void* start, std::size_t size);
+#include "base/roots.hpp"
 
 namespace coir::reactor {
 namespace {
@@ -43,7 +40,7 @@ fd_owner* fd_owners() noexcept {
 fd_table::~fd_table() {
   if (states_ == nullptr) return;
   clear();
-  if (__lsan_unregister_root_region != nullptr) __lsan_unregister_root_region(states_, states_room);
+  base::remove_root(states_, states_room);
   ::munmap(states_, states_room);
 }
 
@@ -61,7 +58,7 @@ fd_state* fd_table::make(int fd) noexcept {
     owners_ = fd_owners();
     states_ = static_cast<fd_state**>(reserve(states_room));
     if (owners_ == nullptr || states_ == nullptr) return nullptr;
-    if (__lsan_register_root_region != nullptr) __lsan_register_root_region(states_, states_room);
+    base::add_root(states_, states_room);
   }
   if (fd >= size_) size_ = fd + 1;
   int seen = descriptors_seen.load(std::memory_order_relaxed);

@@ -114,6 +114,7 @@ scheduler::~scheduler() {
   detail::running = nullptr;
   mail().retire();
   mail().deliver_all();
+  main_.annotations.leave_thread();
   detail::cooperative = detail::patch_off = 0;
 }
 
