@@ -172,11 +172,7 @@ TEST_CASE_METHOD(virtual_time, "scheduler: numbers of fibers are never used twic
 }
 
 TEST_CASE_METHOD(virtual_time, "scheduler: many fibers park and run in turn") {
-#ifdef COIR_TSAN
-  constexpr int count = 2'000;  // it knows 8,000 at most
-#else
-  constexpr int count = 10'000;
-#endif
+  constexpr int count = fibers_at_once(10'000);
   coir::event go;
   int running = 0;
   std::vector<coir::fiber<void>> fibers;

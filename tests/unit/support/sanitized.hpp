@@ -6,3 +6,16 @@
 #if defined(COIR_ASAN) || defined(COIR_TSAN)
 #define UNIT_SANITIZED 1
 #endif
+
+namespace unit {
+
+// `wanted`, or fewer: TSan knows 8,128 threads at most, and takes fibers for such.
+constexpr int fibers_at_once(int wanted) noexcept {
+#ifdef COIR_TSAN
+  return wanted < 2'000 ? wanted : 2'000;
+#else
+  return wanted;
+#endif
+}
+
+}  // namespace unit

@@ -14,6 +14,7 @@
 #include "support/counted.hpp"
 #include "support/number_source.hpp"
 #include "support/process.hpp"
+#include "support/sanitized.hpp"
 #include "support/throwing_move.hpp"
 #include "support/virtual_time.hpp"
 
@@ -381,7 +382,7 @@ TEST_CASE_METHOD(virtual_time, "map: other fibers get their turn while calls do 
     for (;; ++turns) this_fiber::yield();
   });
   CHECK(all_of(coir::map(
-                   numbers(100'000), [](int i) { return i; }, 50'000))
+                   numbers(100'000), [](int i) { return i; }, fibers_at_once(50'000)))
             .size() == 100'000);
   other.cancel();
   other.join();
