@@ -198,7 +198,7 @@ bool named(long number, const long (&a)[6], long& result) {
 
 // As libc's does it: takes all six, however many there are. Where there are fewer the last ones are whatever
 // lies on the caller's stack, and mean nothing to the call.
-__attribute__((no_sanitize("address"))) COIR_HOOK long syscall(long number, ...) noexcept {
+COIR_HOOK __attribute__((no_sanitize("address"))) long syscall(long number, ...) noexcept {
   long a[6];
   va_list rest;
   va_start(rest, number);

@@ -191,7 +191,10 @@ TEST_CASE("process_pool: no file of the parent's writes to the pool") {
     process_pool pool(1);
     CHECK(pool.submit([] { return std::fflush(nullptr) * 0 + 1; }).get() == 1);
     CHECK(pool.submit(twice, 2).get() == 4);
+#ifndef UNIT_SANITIZED  // exit looks for leaks: to the worker's copy of LeakSanitizer the stacks of other
+                        // threads are lost
     CHECK(error_of(pool.submit([] { std::exit(3); })) == "worker_crashed exit 3");
+#endif
     for (std::FILE* f : files) std::fclose(f);
   });
 }
