@@ -12,6 +12,7 @@
 #include <cstdlib>
 
 #include "pool_calls.hpp"
+#include "support/sanitized.hpp"
 
 using namespace unit;
 using coir::process_pool;
