@@ -24,9 +24,11 @@ signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
 begin = time.monotonic()
 time.sleep(0.1)
 print("slept", time.monotonic() - begin >= 0.1, len(seen) > 2)
-threading.Timer(0.1, os.write, [writer, b"x"]).start()
+other = threading.Timer(0.1, os.write, [writer, b"x"])
+other.start()
 print("read", os.read(reader, 1))
 signal.setitimer(signal.ITIMER_REAL, 0)
+other.join()  # it does not block what comes now
 
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 os.kill(os.getpid(), signal.SIGUSR1)
