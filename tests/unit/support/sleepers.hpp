@@ -1,4 +1,4 @@
-// Fibers that sleep and then end in one way or the other.
+// Sleeping for milliseconds, here and in fibers that then end in one way or the other.
 #pragma once
 
 #include <coir/coir.hpp>
@@ -9,10 +9,14 @@
 
 namespace unit {
 
+inline void slept(int ms) {
+  coir::this_fiber::sleep_for(std::chrono::milliseconds(ms));
+}
+
 // Sleeps for so many milliseconds and returns the number.
 inline coir::fiber<int> after(int ms) {
   return coir::spawn([ms] {
-    coir::this_fiber::sleep_for(std::chrono::milliseconds(ms));
+    slept(ms);
     return ms;
   });
 }
@@ -20,7 +24,7 @@ inline coir::fiber<int> after(int ms) {
 // The same, but throws "after" and the number.
 inline coir::fiber<int> fails_after(int ms) {
   return coir::spawn([ms]() -> int {
-    coir::this_fiber::sleep_for(std::chrono::milliseconds(ms));
+    slept(ms);
     throw std::runtime_error("after " + std::to_string(ms));
   });
 }

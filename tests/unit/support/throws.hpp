@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <system_error>
 
 namespace unit {
 
@@ -28,6 +29,10 @@ std::string thrown_text(F&& f) {
     return "something else";
   }
   return "nothing";
+}
+
+inline bool is_deadlock(const std::system_error& e) {
+  return e.code() == std::errc::resource_deadlock_would_occur;
 }
 
 }  // namespace unit

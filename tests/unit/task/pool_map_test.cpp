@@ -7,22 +7,11 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "support/sleepers.hpp"
+#include "support/throws.hpp"
 #include "support/virtual_time.hpp"
 
 using namespace unit;
-namespace this_fiber = coir::this_fiber;
-
-namespace {
-
-void slept(int ms) {
-  this_fiber::sleep_for(std::chrono::milliseconds(ms));
-}
-
-bool is_deadlock(const std::system_error& e) {
-  return e.code() == std::errc::resource_deadlock_would_occur;
-}
-
-}  // namespace
 
 TEST_CASE_METHOD(virtual_time, "pool: map shares its room with what is spawned into it") {
   coir::pool p(3);

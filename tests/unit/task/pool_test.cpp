@@ -8,22 +8,12 @@
 
 #include "catch.hpp"
 #include "support/process.hpp"
+#include "support/sleepers.hpp"
+#include "support/throws.hpp"
 #include "support/virtual_time.hpp"
 
 using namespace unit;
 namespace this_fiber = coir::this_fiber;
-
-namespace {
-
-void slept(int ms) {
-  this_fiber::sleep_for(std::chrono::milliseconds(ms));
-}
-
-bool is_deadlock(const std::system_error& e) {
-  return e.code() == std::errc::resource_deadlock_would_occur;
-}
-
-}  // namespace
 
 TEST_CASE_METHOD(virtual_time, "pool: spawn waits for room") {
   coir::pool p(2);
