@@ -1,5 +1,6 @@
 #include "wait/forget.hpp"
 
+#include <memory>
 #include <new>
 
 #include "base/raw.hpp"
@@ -16,13 +17,14 @@ struct closed_message : base::inbox_node {
   std::uint32_t generation;
 };
 
+// On the thread, between two of its fibers; or at the end of its scheduler, when nobody waits any more.
 void deliver_closed(base::inbox_node* node) noexcept {
-  auto* m = static_cast<closed_message*>(node);
+  const std::unique_ptr<closed_message> m(static_cast<closed_message*>(node));
   scheduler* s = scheduler::existing();
+  if (s == nullptr) return;
   reactor::fd_state* state = s->fds().find(m->fd);
   if (state != nullptr && s->opened_io() != nullptr)
     s->opened_io()->forget(m->fd, *state, m->generation, false);
-  delete m;
 }
 
 void tell_others(int fd, std::uint32_t generation, std::uint64_t users) noexcept {

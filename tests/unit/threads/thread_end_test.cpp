@@ -1,15 +1,20 @@
 // A thread's scheduler comes with its first fiber and goes with the thread.
+#include <fcntl.h>
+#include <unistd.h>
 #include <coir/coir.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "catch.hpp"
 #include "support/process.hpp"
 #include "support/real_time.hpp"
 #include "support/sanitized.hpp"
+#include "wait/forget.hpp"
 
 using namespace unit;
 namespace this_fiber = coir::this_fiber;
@@ -106,6 +111,26 @@ TEST_CASE("thread end: thread-local objects may still wait") {
     coir::spawn([] {}).join();
   });
   CHECK(waited);
+}
+
+TEST_CASE("thread end: another thread may close what the thread waited for, at any time") {
+  on_thread([] {
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    struct closes_at_end {
+      int fds[2] = {-1, -1};
+      ~closes_at_end() {
+        std::thread([this] {
+          for (const int fd : fds) coir::wait::close(fd);
+        }).join();
+      }
+    };
+    open_reactor();
+    CHECK(coir::sched::scheduler::ensure().fds().get(ends[0]) != nullptr);
+    // Destroyed before the scheduler, which was made earlier: what the other thread tells it comes too late.
+    static thread_local closes_at_end object;
+    std::copy_n(ends, 2, object.fds);
+  });
 }
 
 TEST_CASE("thread: each has its own main fiber, fibers and numbers") {
