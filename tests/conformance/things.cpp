@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -185,6 +186,15 @@ bool write_all(int fd, const std::string& data) {
   return true;
 }
 
+namespace {
+// Whether what a TCP peer has received is not acknowledged yet: that will make room.
+bool on_its_way(int fd) {
+  int unacknowledged = 0, unsent = 0;
+  return ::ioctl(fd, SIOCOUTQ, &unacknowledged) == 0 && ::ioctl(fd, SIOCOUTQNSD, &unsent) == 0 &&
+         unacknowledged != unsent;
+}
+}  // namespace
+
 std::size_t fill(int fd) {
   static const std::string filler = pattern(65536, 7);
   // A size that was asked for stays; the kernel's own choice would grow later.
@@ -196,8 +206,10 @@ std::size_t fill(int fd) {
   std::size_t total = 0;
   // At last byte by byte: the next write of any size is to wait. And again, since a peer acknowledges a
   // little later.
-  for (std::size_t before = ~std::size_t{0}; before != total; ::usleep(3000)) {
-    before = total;
+  bool full = false;
+  for (int round = 0; !full && round < 200; ++round) {
+    const bool calm = !on_its_way(fd);
+    const std::size_t before = total;
     for (std::size_t piece = filler.size(); piece != 0;) {
       const ssize_t n = ::write(fd, filler.data(), piece);
       if (n > 0)
@@ -205,6 +217,8 @@ std::size_t fill(int fd) {
       else
         piece = piece > 1 ? piece / 4 : 0;
     }
+    full = calm && total == before;
+    if (!full) ::usleep(3000);
   }
   set_nonblocking(fd, was);
   return total;

@@ -46,13 +46,14 @@ struct message {
 
 COIR_ROW("mq_receive: waits for a message, the most urgent first") {
   const queue q;
+  std::atomic<bool> sent{false};
   flow receiver("receiver", [&](log& r) {
     char text[room] = {};
     unsigned priority = 77;
     for (int i = 0; i < 3; ++i) {
       COIR_OBSERVE(r, mq_receive(q, text, sizeof text, &priority));
       r.say("%s, priority %u", text, priority);
-      if (i == 0) nap(20);
+      while (!sent) nap(1);
     }
   });
   settle();
@@ -61,6 +62,7 @@ COIR_ROW("mq_receive: waits for a message, the most urgent first") {
   settle();
   COIR_OBSERVE(o, mq_send(q, "two", 4, 2));
   COIR_OBSERVE(o, mq_send(q, "three", 6, 3));
+  sent = true;
 }
 
 COIR_ROW("mq_send: waits for room, and loses nothing") {
@@ -70,7 +72,8 @@ COIR_ROW("mq_send: waits for room, and loses nothing") {
     for (char c = 'a'; c < 'e'; ++c) COIR_OBSERVE(s, mq_send(q, &c, 1, 0));
     s.took(since, 30);
   });
-  nap(40);
+  settle();
+  nap(30);
   o.say("the sender %s", sender.state());
   char c[room];
   for (int i = 0; i < 4; ++i) {
