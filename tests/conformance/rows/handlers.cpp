@@ -179,7 +179,8 @@ COIR_ROW_WITH(own_process, "handler: sem_post in it wakes a flow that waits") {
     COIR_OBSERVE(w, sem_wait(&to_post));
     w.took(since, 20);
   });
-  nap(30);
+  settle();
+  nap(20);
   raise(SIGUSR1);
   waits.join();
   // And posted to while everybody sleeps.
@@ -188,6 +189,7 @@ COIR_ROW_WITH(own_process, "handler: sem_post in it wakes a flow that waits") {
     COIR_OBSERVE(w, sem_wait(&to_post));
     w.took(since, 20);
   });
+  settle();
   sigevent event = {};
   event.sigev_notify = SIGEV_SIGNAL;
   event.sigev_signo = SIGUSR1;

@@ -118,6 +118,7 @@ COIR_ROW_WITH(own_process, "masks: what a flow raised and blocks is held for it 
     f.say("pending %d handled %d", pending(SIGUSR1), handled);
   });
   for (int i = 0; i < 10; ++i) nap(3);
+  holds.join();
   o.say("handled %d", handled);
 }
 
@@ -205,7 +206,8 @@ COIR_ROW_WITH(own_process | no_ticker,
     COIR_OBSERVE(f, nanosleep(&long_time, nullptr));
     f.took(since, 30);
   });
-  nap(40);
+  settle();
+  nap(30);
   kill(getpid(), SIGUSR1);
   open.join();
   o.say("handled %d, pending %d", handled, pending(SIGUSR1));

@@ -115,17 +115,20 @@ COIR_ROW("C++: future, latch, semaphore, atomic wait, notify and join") {
 }
 
 COIR_ROW("join: a thread's value, its own self, a limit") {
+  static std::atomic<bool> let_go;
+  let_go = false;
   pthread_t t;
   COIR_MUST(pthread_create(
       &t, nullptr,
       [](void*) -> void* {
-        nap(60);
+        while (!let_go) nap(5);
         return reinterpret_cast<void*>(42);
       },
       nullptr));
   timespec limit = after(CLOCK_REALTIME, 20);
   void* value = nullptr;
   o.say("timed: %s", name_of_error(pthread_timedjoin_np(t, &value, &limit)));
+  let_go = true;
   o.say("join: %s", name_of_error(pthread_join(t, &value)));
   o.say("%ld", reinterpret_cast<long>(value));
   o.say("self: %s", name_of_error(pthread_join(pthread_self(), nullptr)));
