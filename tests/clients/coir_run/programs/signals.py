@@ -24,13 +24,14 @@ signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
 begin = time.monotonic()
 time.sleep(0.1)
 print("slept", time.monotonic() - begin >= 0.1, len(seen) > 2)
+# The other thread inherits this: joined, it may still be about to end, and must not be who takes the signal.
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 other = threading.Timer(0.1, os.write, [writer, b"x"])
 other.start()
 print("read", os.read(reader, 1))
 signal.setitimer(signal.ITIMER_REAL, 0)
-other.join()  # it does not block what comes now
+other.join()
 
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 os.kill(os.getpid(), signal.SIGUSR1)
 print("pending", signal.sigpending() == {signal.SIGUSR1}, signal.sigwait([signal.SIGUSR1]) == signal.SIGUSR1)
 print("none", signal.sigtimedwait([signal.SIGUSR1], 0.05))
