@@ -25,7 +25,8 @@ struct crowd {
 
 // Calls one(0) alone, then one(0) … one(operations - 1) at once, and prints a line: name, reactor,
 // operations, time of all and of one, the ticker's longest pause, threads. Throws what an operation throws,
-// and std::runtime_error if the time of all or the pause was too long.
+// and std::runtime_error if the time of all or the pause was too long five times in a row: once or twice
+// may be the machine's doing.
 void run(const crowd& c, const std::function<void(int)>& one);
 
 // The body of a client's main: 0, or 1 and a message if `body` throws or leaves a descriptor or a fiber

@@ -107,10 +107,14 @@ def readme(coir, shop):
     source = shop.folder / "readme.cpp"
     source.write_text(found[1])
     program = shop.link("readme", source, coir.flags("coir-patch"))
-    start = time.monotonic()
-    run([program], LD_LIBRARY_PATH=coir.libdir).expect(0, "a\nb\n3\n")
-    if not 1.0 <= time.monotonic() - start < 1.9:
-        fail(f"it takes one second, not {time.monotonic() - start:.2f}")
+    for _ in range(4):  # late may be the machine's doing, so once more
+        start = time.monotonic()
+        run([program], LD_LIBRARY_PATH=coir.libdir).expect(0, "a\nb\n3\n")
+        seconds = time.monotonic() - start
+        if seconds < 1.9:
+            break
+    if not 1.0 <= seconds < 1.9:
+        fail(f"it takes one second, not {seconds:.2f}")
 
 
 INSTALLED = {"pkgconfig-shared": shared, "pkgconfig-static": static, "pkgconfig-fully-static": fully_static,

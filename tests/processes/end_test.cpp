@@ -194,6 +194,7 @@ TEST_CASE("subprocess: a handler of SIGCHLD stays, and sees the children") {
 }
 
 TEST_CASE("subprocess: a handle that goes leaves the child running, and no zombie") {
+  const std::size_t descriptors = open_descriptors();
   on_thread([] {
     pid_t pid;
     int hold[2];
@@ -210,11 +211,10 @@ TEST_CASE("subprocess: a handle that goes leaves the child running, and no zombi
     // One that has ended already.
     pid = subprocess({"true"}).id();
     CHECK(comes_true([&] { return gone(pid); }));
-    // The reaper's descriptors go with it.
-    subprocess once({"true"});
-    once.wait();
   });
+  // The reaper's descriptors go with it, soon after the last child.
   const stopwatch waited;
+  while (open_descriptors() != descriptors && waited.elapsed() < patience) std::this_thread::yield();
   while (!no_children() && waited.elapsed() < patience) std::this_thread::yield();
   CHECK(no_children());
 }
@@ -228,12 +228,15 @@ TEST_CASE("subprocess: kill_at_destruction kills and waits") {
     }
     CHECK(gone(pid));
     // Also when the fiber is cancelled meanwhile.
+    bool begun = false;
     auto f = coir::spawn([&] {
       subprocess c = deaf_child();
       pid = c.id();
+      begun = true;
       c.wait();
     });
-    CHECK(!f.join_for(50ms));
+    CHECK(comes_true([&] { return begun; }));
+    CHECK(!f.join_for(5ms));
     f.cancel();
     f.join();
     CHECK(gone(pid));

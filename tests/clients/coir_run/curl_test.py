@@ -40,7 +40,7 @@ with tempfile.TemporaryDirectory(prefix="coir-") as folder, CertificateAuthority
 
             same(*client, f"{url}/none", out="404 Not Found")
             same(*client, "-f", f"{url}/none", status=22, err="404")
-            same(*client, "-m", "0.5", f"{url}/stuck", status=28, normalise=lambda text: text.partition(" after ")[0])
+            same(*client, "-m", "2", f"{url}/stuck", status=28, normalise=lambda text: text.partition(" after ")[0])
             same(*client, "--max-filesize", "1000", f"{url}/big", status=63)
 
         same(*curl, f"{server.https_url}/small", status=60, err="certificate")

@@ -9,7 +9,9 @@ SCRIPT = r"""
 set -u
 trap 'echo at the end' EXIT
 (exit 3) | cat; echo "pipeline $?"
-for i in 1 2 3; do { sleep 0.$i; echo "job $i"; exit $i; } & done
+for i in 1 2 3; do { sleep 0.$i; exit $i; } & jobs="${jobs-} $!"; done
+for job in $jobs; do wait $job; echo "job $?"; done
+{ sleep 0.1; } & { sleep 0.2; } &
 wait; echo "all: $?"
 (exit 7) & wait $!; echo "one: $?"
 sleep 100 & victim=$!; sleep 0.2; kill $victim; wait $victim; echo "killed: $?"

@@ -44,11 +44,15 @@ class Service:
 
     def serve(self, client):
         self.count(1)
+        counted = True
         with client, contextlib.suppress(OSError):  # a client may leave early
             client.settimeout(60)
             if client.recv(1024).startswith(b"GET / "):
                 self.answer.wait(60)
                 client.sendall(self.page)
+                self.count(-1)  # before the client can know: it may ask again at once
+                counted = False
                 client.shutdown(socket.SHUT_WR)
                 client.recv(1)  # its end
-        self.count(-1)
+        if counted:
+            self.count(-1)
