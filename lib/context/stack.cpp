@@ -11,6 +11,7 @@
 #include <string>
 #include <system_error>
 
+#include "base/raw_lock.hpp"
 #include "context/annotate.hpp"
 #include "sys/kernel.hpp"
 #include "sys/raw.hpp"
@@ -28,9 +29,9 @@ struct depot {
   std::size_t reserved = 0;  // stacks in all slabs of this size
 };
 
-std::mutex depots_mutex;  // never held across a switch: nothing below waits
+base::raw_lock depots_lock;  // in a patched program a std::mutex would suspend who waits for it
 
-// Under depots_mutex. Never destroyed: threads may end after static destructors have run.
+// Under depots_lock. Never destroyed: threads may end after static destructors have run.
 std::map<std::size_t, depot>& depots() {
   static std::map<std::size_t, depot>* all = nullptr;
   if (all == nullptr) all = new std::map<std::size_t, depot>;
@@ -102,14 +103,14 @@ std::size_t guard_size(std::size_t size) noexcept {
 }
 
 void lock_for_fork() noexcept {
-  depots_mutex.lock();
+  depots_lock.lock();
 }
 void unlock_after_fork() noexcept {
-  depots_mutex.unlock();
+  depots_lock.unlock();
 }
 
 void stack_class::refill() {
-  const std::scoped_lock guard(depots_mutex);
+  const std::scoped_lock guard(depots_lock);
   depot& d = depots()[size_];
   constexpr std::size_t batch = 16;
   free_.reserve(std::max(free_.capacity(), free_.size() + batch));
@@ -157,7 +158,7 @@ bool stack_class::trim(std::size_t watermark, std::size_t most) noexcept {
 }
 
 void stack_class::give_back() noexcept {
-  const std::scoped_lock guard(depots_mutex);
+  const std::scoped_lock guard(depots_lock);
   depot& d = depots()[size_];
   try {
     d.free.insert(d.free.end(), free_.begin(), free_.end());
