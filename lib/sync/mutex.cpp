@@ -9,6 +9,7 @@
 // too, so an
 //     unlock that finds `wanted` finds the waiter.
 // I2: unlock_slow hands the lock over: state_ never shows `open` in between, so nobody overtakes.
+// I3: after state_ shows `open` unlock touches nothing: who takes the lock then may destroy it.
 
 namespace coir {
 
@@ -45,12 +46,17 @@ bool mutex::wait_for_lock(std::int64_t deadline_ns, bool interruptible) {
 }
 
 void mutex::unlock_slow() noexcept {
-  waiters_.lock.lock();
-  wait::queued_waiter* w = wait::claim_first_locked(waiters_);
-  // release: pairs with the next try_fast; who is handed the lock is ordered by claim.
-  state_.store(w == nullptr ? open : waiters_.empty() ? held : wanted, std::memory_order_release);
-  waiters_.lock.unlock();
-  if (w != nullptr) w->wake();
+  for (;;) {
+    waiters_.lock.lock();
+    wait::queued_waiter* w = wait::claim_first_locked(waiters_);
+    // Who is handed the lock is ordered by claim.
+    state_.store(w != nullptr && !waiters_.empty() ? wanted : held, std::memory_order_relaxed);
+    waiters_.lock.unlock();
+    if (w != nullptr) return w->wake();
+    std::uint32_t seen = held;
+    // release: pairs with the next try_fast
+    if (state_.compare_exchange_strong(seen, open, std::memory_order_release)) return;  // I3
+  }
 }
 
 bool recursive_mutex::first() {

@@ -126,6 +126,25 @@ TEST_CASE("mutex: may be unlocked on another thread than it was locked on") {
   CHECK(got);
 }
 
+TEST_CASE("mutex: may be destroyed by who locks it next, also after a wait that timed out") {
+  for (int i = 0; i < 1000; ++i) {
+    auto* m = new coir::mutex;
+    std::atomic<bool> wanted{false};
+    joined_threads threads;
+    threads.start([&] {
+      m->lock();
+      coir::spawn([&] { CHECK(!m->try_lock_for(1us)); }).join();
+      wanted = true;
+      m->unlock();
+    });
+    threads.start([&] {
+      while (!wanted || !m->try_lock()) coir::detail::pause();
+      m->unlock();
+      delete m;
+    });
+  }
+}
+
 TEST_CASE("mutex: timed attempts of several threads end at their time, and no lock is lost") {
   coir::mutex m;
   std::atomic<long> taken{0}, missed{0};
