@@ -146,6 +146,11 @@ bool futex(long* address, long op, long value, long third, long third_value, lon
     until = limit((op & FUTEX_CLOCK_REALTIME) != 0 ? CLOCK_REALTIME : CLOCK_MONOTONIC, *duration);
   }
   const std::atomic_ref<std::uint32_t> word(*reinterpret_cast<std::uint32_t*>(address));
+  struct may_be_woken_by_a_handler {
+    scheduler& of;
+    explicit may_be_woken_by_a_handler(scheduler& sched) noexcept : of(sched) { of.external_wait(1); }
+    ~may_be_woken_by_a_handler() { of.external_wait(-1); }
+  } const during(s);
   bool equal = true;
   recheck again;
   for (;;) {

@@ -81,6 +81,17 @@ stream_lock::stream_lock(FILE* f, wait::mode m) noexcept
   keep_threads_out();
 }
 
+stream_lock::stream_lock(FILE* f, std::try_to_lock_t) noexcept
+    : file_(f), who_(sched::scheduler::existing()->current()), mode_(wait::mode::uninterruptible) {
+  bucket& b = bucket_of(f);
+  b.lock.lock();
+  const stream_lock* before = b.find(f);
+  listed_ = before == nullptr || before->who_ == who_;
+  if (listed_) b.add(this);
+  b.lock.unlock();
+  held_ = listed_ && sys::real.ftrylockfile(f) == 0;
+}
+
 stream_lock::~stream_lock() {
   let_threads_in();
   if (listed_) leave();
@@ -185,11 +196,21 @@ void flockfile(FILE* f) noexcept {
 
 int ftrylockfile(FILE* f) noexcept {
   bool of_another = false;
-  stream_lock::mine(f, of_another);
+  stream_lock* l = stream_lock::mine(f, of_another);
   if (of_another) return EBUSY;
-  if (const int r = sys::real.ftrylockfile(f); r != 0) return r;
-  posix::flockfile(f);
-  sys::real.funlockfile(f);
+  if (f->_lock == nullptr || (l != nullptr && l->depth_ != 0)) {
+    const int r = sys::real.ftrylockfile(f);
+    if (r == 0 && l != nullptr && l->depth_ != 0) ++l->depth_;
+    return r;
+  }
+  l = new (std::nothrow) stream_lock(f, std::try_to_lock);
+  if (l == nullptr) return sys::real.ftrylockfile(f);
+  if (!l->held_) {
+    delete l;
+    return EBUSY;
+  }
+  l->depth_ = 1;
+  of_flockfile.fetch_add(1, std::memory_order_relaxed);
   return 0;
 }
 

@@ -11,6 +11,8 @@
 
 #include <stdio.h>
 
+#include <mutex>
+
 #include "base/list.hpp"
 #include "wait/waiter.hpp"
 
@@ -20,6 +22,8 @@ class stream_lock : public base::list_node {
  public:
   // Suspends while another fiber or another thread uses the stream.
   explicit stream_lock(FILE* f, wait::mode m = wait::mode::interruptible) noexcept;
+  // Suspends never: false, also if only another thread's call uses the stream.
+  stream_lock(FILE* f, std::try_to_lock_t) noexcept;
   ~stream_lock();
   stream_lock(const stream_lock&) = delete;
   stream_lock& operator=(const stream_lock&) = delete;

@@ -4,7 +4,9 @@
 #include <linux/futex.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "sched/upcalls.hpp"
 #include "sys/raw.hpp"
 
 namespace coir::sched {
@@ -53,6 +55,7 @@ mailbox* mailbox::acquire(mailbox* (*make)()) {
 void mailbox::open(scheduler* owner) noexcept {
   registry_lock.lock();
   lock_.lock();
+  inbox_.take_all();  // in the child of a fork a lock may have been handed to who is not there any more
   alive_ = true;
   owner_ = owner;
   ++generation_;
@@ -78,6 +81,7 @@ void mailbox::release() noexcept {
 }
 
 bool mailbox::post(base::inbox_node* node, std::uint64_t generation) noexcept {
+  const busy during;
   lock_.lock();
   const bool alive = alive_ && (generation == 0 || generation == generation_);
   if (alive) inbox_.push(node);
@@ -86,11 +90,16 @@ bool mailbox::post(base::inbox_node* node, std::uint64_t generation) noexcept {
   return alive;
 }
 
+void mailbox::busy::not_any_more() noexcept {
+  if (up.late_wakes != nullptr) up.late_wakes();
+}
+
 void mailbox::kick() noexcept {
   const int was = asleep_.exchange(awake, std::memory_order_seq_cst);
   if (was == in_futex) {
     sys::raw(SYS_futex, sys::word(&asleep_), FUTEX_WAKE_PRIVATE, 1);
   } else if (was == in_reactor) {
+    const busy during;
     lock_.lock();
     if (io_ != nullptr) io_->wake();
     lock_.unlock();
@@ -110,6 +119,7 @@ void mailbox::set_io(reactor::reactor* io) noexcept {
 }
 
 void mailbox::forget_elsewhere(int fd) noexcept {
+  const busy during;
   lock_.lock();
   if (io_ != nullptr) io_->forget_elsewhere(fd);
   lock_.unlock();
@@ -117,11 +127,13 @@ void mailbox::forget_elsewhere(int fd) noexcept {
 
 void mailbox::deliver_all() noexcept {
   base::inbox_node* node = inbox_.take_all();
+  const bool inside = std::exchange(delivers_, true);
   while (node != nullptr) {
     base::inbox_node* next = node->next_in_inbox;  // delivery may free the node, or let it be pushed again
     node->deliver(node);
     node = next;
   }
+  delivers_ = inside;
 }
 
 bool mailbox::linger(base::nanoseconds until) noexcept {
@@ -150,6 +162,9 @@ bool mailbox::sleep(reactor::reactor* io, base::nanoseconds until) noexcept {
   if (io != nullptr && io_ != io) set_io(io);
   asleep_.store(io != nullptr ? in_reactor : in_futex,
                 std::memory_order_seq_cst);  // pairs with push and post
+#ifndef __x86_64__                           // there such a store is a full barrier
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
   if (!inbox_.empty()) {
     asleep_.store(awake, std::memory_order_relaxed);
     return false;

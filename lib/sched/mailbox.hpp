@@ -62,6 +62,8 @@ class mailbox {
   // Owner only.
   bool empty() const noexcept { return inbox_.empty(); }
   void deliver_all() noexcept;
+  // Whether it is in deliver_all: on the stack of a fiber that waits, or has ended, so that nothing may wait.
+  bool delivers() const noexcept { return delivers_; }
   // Before sleeping: looks out for a push for some microseconds, not beyond `until`, if lately that was worth
   // it. Among threads that pass items to and fro a wake-up by the kernel costs far more than an item, and as
   // long as one sleeps the other has to wait for it, and will sleep as well. True if there is a push.
@@ -70,6 +72,25 @@ class mailbox {
   bool sleep(reactor::reactor* io, base::nanoseconds until) noexcept;
   unsigned slot() const noexcept { return slot_; }
   scheduler* owner() const noexcept { return owner_; }
+
+  // While a thread without a scheduler may hold locks that a signal handler's wake-ups take: those are put
+  // off until then.
+  class busy {
+   public:
+    busy() noexcept { ++depth_; }
+    ~busy() {
+      if (--depth_ == 0) not_any_more();
+    }
+    busy(const busy&) = delete;
+    busy& operator=(const busy&) = delete;
+
+    static bool anything() noexcept { return depth_ != 0; }
+
+   private:
+    static void not_any_more() noexcept;
+
+    static inline thread_local unsigned depth_ __attribute__((tls_model("initial-exec"))) = 0;
+  };
 
   // After fork, in the child: only `own` (null: none) still has a thread.
   static void forget_others(mailbox* own) noexcept;
@@ -85,6 +106,7 @@ class mailbox {
   detail::spin_lock lock_;  // guards alive_ and io_ against kick and post
   bool alive_ = false;
   bool taken_ = false;              // guarded by the registry's lock
+  bool delivers_ = false;           // owner's
   bool told_ = false;               // owner's: the last sleep was ended by a push
   std::uint8_t misses_ = 0;         // owner's: times lingered in vain, in a row
   std::uint8_t skip_ = 0;           // owner's: times not to linger

@@ -13,6 +13,8 @@
 #include "sys/raw.hpp"
 #include "sys/settings.hpp"
 
+extern "C" void* __dso_handle;  // the Itanium C++ ABI's: this library, or the program
+
 namespace coir::detail {
 constinit thread_local std::uint32_t cooperative = 0;
 constinit thread_local std::uint32_t patch_off = 0;
@@ -34,14 +36,13 @@ void deliver_fiber(base::inbox_node* node) noexcept {
 }
 
 // Ends a thread's scheduler with the thread. The process's first thread keeps its own until the process is
-// gone: static destructors may still wait.
-struct thread_end {
-  ~thread_end() {
-    scheduler* s = scheduler::existing();
-    if (s == nullptr || ::getpid() == sys::raw(SYS_gettid)) return;
-    scheduler::end_thread(s);
-  }
-};
+// gone: static destructors may still wait; so does a thread one of whose fibers called exit.
+void at_thread_end(void*) noexcept {
+  scheduler* s = scheduler::existing();
+  if (s == nullptr || ::getpid() == sys::raw(SYS_gettid)) return;
+  if (s->guest() == nullptr && s->own_current() != &s->main()) return;
+  scheduler::end_thread(s);
+}
 
 // Before main, so that no fork can come between: a child that inherited another thread's half-done
 // initialisation of a function-local static would wait for that thread for ever.
@@ -68,8 +69,6 @@ void start_process() {
 
 scheduler& scheduler::make_for_this_thread() {
   start_process();
-  static thread_local thread_end at_end;
-  (void)&at_end;
   mailbox* m = mailbox::acquire([]() -> mailbox* { return new seat; });
   try {
     this_thread = ::new (static_cast<seat*>(m)->room) scheduler(m->slot());
@@ -77,6 +76,9 @@ scheduler& scheduler::make_for_this_thread() {
     m->release();
     throw;
   }
+  // Not an object that is thread-local: one made before may wait in its destructor, and so make another
+  // scheduler when that has been destroyed.
+  abi::__cxa_thread_atexit(at_thread_end, nullptr, &__dso_handle);
   m->open(this_thread);
   this_thread->tell_running();
   if (__builtin_expect(thread_begins != nullptr, 0)) thread_begins();
@@ -112,10 +114,10 @@ scheduler::~scheduler() {
   if ((live_ != 0 || has_data_) && up.thread_ends != nullptr) up.thread_ends(*this);
   this_thread = nullptr;  // first: a signal handler would post to the mailbox
   detail::running = nullptr;
+  detail::cooperative = detail::patch_off = 0;
   mail().retire();
   mail().deliver_all();
   main_.annotations.leave_thread();
-  detail::cooperative = detail::patch_off = 0;
 }
 
 fiber* scheduler::create(const attributes* how, std::size_t payload_size) {

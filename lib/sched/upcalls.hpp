@@ -23,6 +23,8 @@ struct upcalls {
   void (*interrupted)(scheduler& s, bool asleep) noexcept = nullptr;
   // The thread ends with fibers left, or they had data. (lib/task)
   void (*thread_ends)(scheduler& s) noexcept = nullptr;
+  // The thread may hold a lock that waking takes no longer: what handlers put off is due. (lib/wait)
+  void (*late_wakes)() noexcept = nullptr;
   // In the child of a fork: `current` is the only fiber left, and no timer is armed any more. (lib/wait)
   void (*forked)(fiber& current) noexcept = nullptr;
   // There too, at first and with all signals blocked: all mailboxes were emptied. (lib/task)

@@ -152,13 +152,16 @@ class server {
   }
 
   void take_status(record& r, int how) noexcept {
+    siginfo_t info = {};
     long got;
-    while ((got = raw(SYS_wait4, r.pid, word(&r.status), how, 0)) == -EINTR) {
+    while ((got = raw(SYS_waitid, P_PID, r.pid, word(&info), WEXITED | WNOWAIT | how, 0)) == -EINTR) {
     }
-    if (got == 0) return;
+    if (got == 0 && info.si_pid == 0) return;
     r.ended = true;
-    raw(SYS_shutdown, r.fd, SHUT_RDWR);  // I1
+    raw(SYS_shutdown, r.fd, SHUT_RDWR);  // I1; before the process is gone for those who look for it
     sys::close_own_fd(std::exchange(r.fd, -1));
+    while (raw(SYS_wait4, r.pid, word(&r.status), 0, 0) == -EINTR) {
+    }
   }
 
   void kill_all() noexcept {

@@ -71,11 +71,17 @@ std::vector<pollfd> reap_all() {
 
 void* run(void*) {
   for (;;) {
-    std::vector<pollfd> next = reap_all();
+    timespec soon = {0, 50'000'000};
+    std::vector<pollfd> next;
+    try {
+      next = reap_all();
+    } catch (const std::bad_alloc&) {
+      raw(SYS_ppoll, 0, 0, word(&soon), 0, 8);
+      continue;
+    }
     if (next.empty()) return nullptr;
     bool blind = false;
     for (const pollfd& p : next) blind = blind || p.fd < 0;  // also without an eventfd
-    timespec soon = {0, 50'000'000};
     raw(SYS_ppoll, word(next.data()), static_cast<long>(next.size()), blind ? word(&soon) : 0, 0, 8);
     std::uint64_t count;
     raw(SYS_read, next.front().fd, word(&count), sizeof count);

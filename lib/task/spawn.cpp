@@ -93,8 +93,25 @@ void body(fiber* self) noexcept {
 }
 
 void dispose(fiber* f) noexcept {
-  dispose_result(f);
-  f->home->recycle(f);
+  const auto all = [](fiber* ended) noexcept {
+    dispose_result(ended);
+    ended->home->recycle(ended);
+  };
+  // The last reference may have been that of a message from another thread. What the result's destructor
+  // and the handler of exceptions do may wait, but not there.
+  sched::scheduler* here = sched::scheduler::existing();
+  if (__builtin_expect(here != nullptr && here->mail().delivers() && !here->ending(), 0) &&
+      (f->has(sched::has_result) || f->error != nullptr)) {
+    try {
+      coir::spawn(attributes{.name = "end of a result"}, [all, f] {
+        const this_fiber::shield during;
+        all(f);
+      }).id();
+      return;
+    } catch (...) {  // then right here
+    }
+  }
+  all(f);
 }
 
 void thread_ends(sched::scheduler& s) noexcept {

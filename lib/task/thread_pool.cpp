@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <limits>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -89,9 +90,8 @@ thread_pool_core::thread_pool_core(std::ptrdiff_t size, const thread_pool_attrib
     negative_duration("coir::thread_pool: idle_time",
                       std::chrono::duration<long double>(how.idle_time).count());
   state_ = std::make_unique<state>(most, how);
-  pools_lock.lock();
+  const std::scoped_lock held(pools_lock);
   pools().push_back(state_.get());
-  pools_lock.unlock();
 }
 
 thread_pool_core::~thread_pool_core() {

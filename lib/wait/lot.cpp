@@ -13,29 +13,34 @@ padded_list buckets[bucket_count];
 }  // namespace
 
 std::atomic<std::uint32_t> lot::parked_{0};
-std::atomic<const void*> lot::late_[most_late];
+std::atomic<std::uintptr_t> lot::late_[most_late];
 std::atomic<std::uint32_t> lot::late_count_{0};
 
 void lot::wake_later(const void* key) noexcept {
-  for (std::atomic<const void*>& place : late_) {
-    const void* none = nullptr;
-    if (!place.compare_exchange_strong(none, key, std::memory_order_acq_rel)) continue;
-    late_count_.fetch_add(1, std::memory_order_release);
-    return;
+  const auto once = reinterpret_cast<std::uintptr_t>(key), again = once | more_than_once;
+  for (std::atomic<std::uintptr_t>& place : late_) {
+    std::uintptr_t seen = 0;
+    if (place.compare_exchange_strong(seen, once, std::memory_order_acq_rel)) {
+      late_count_.fetch_add(1, std::memory_order_release);
+      return;
+    }
+    if (seen == again ||
+        (seen == once && place.compare_exchange_strong(seen, again, std::memory_order_acq_rel)))
+      return;
   }
 }
 
 void lot::wake_late_on_plain_thread() noexcept {
-  if (depth_ == 0 && sched::scheduler::existing() == nullptr) wake_late();
+  if (has_late() && !busy::anything() && sched::scheduler::existing() == nullptr) wake_late();
 }
 
 void lot::wake_late() noexcept {
   if (!has_late()) return;
-  for (std::atomic<const void*>& place : late_) {
-    const void* key = place.exchange(nullptr, std::memory_order_acq_rel);
-    if (key == nullptr) continue;
+  for (std::atomic<std::uintptr_t>& place : late_) {
+    const std::uintptr_t late = place.exchange(0, std::memory_order_acq_rel);
+    if (late == 0) continue;
     late_count_.fetch_sub(1, std::memory_order_relaxed);
-    wake(key, 1);
+    wake(reinterpret_cast<const void*>(late & ~more_than_once), (late & more_than_once) != 0 ? all : 1);
   }
 }
 

@@ -91,7 +91,8 @@ class lot {
   }
 
   // For signal handlers, whose thread may hold a bucket's lock: `wake(key, 1)` when the thread's scheduler
-  // hears of the handler. Forgotten where too many are late: for waiters that look again by themselves.
+  // hears of the handler, or `wake(key, all)` if it was late more than once: for waiters that look again. A
+  // 33rd key that is late is forgotten.
   static void wake_later(const void* key) noexcept;
   static bool has_late() noexcept {
     return late_count_.load(std::memory_order_relaxed) != 0;
@@ -100,16 +101,7 @@ class lot {
   // In a handler of a thread without a scheduler: now, or when the call that it interrupted is over.
   static void wake_late_on_plain_thread() noexcept;
 
-  // While a thread without a scheduler may hold locks that waking takes.
-  class busy {
-   public:
-    busy() noexcept { ++depth_; }
-    ~busy() {
-      if (--depth_ == 0 && __builtin_expect(has_late(), 0)) wake_late_on_plain_thread();
-    }
-    busy(const busy&) = delete;
-    busy& operator=(const busy&) = delete;
-  };
+  using busy = sched::mailbox::busy;
 
   // In the child of a fork: nobody waits.
   static void forget_in_child() noexcept;
@@ -121,11 +113,10 @@ class lot {
   static unsigned wake_locked(detail::wait_list& b, const void* key, unsigned most) noexcept;
 
   static constexpr unsigned most_late = 32;
-
-  static inline thread_local unsigned depth_ __attribute__((tls_model("initial-exec"))) = 0;
+  static constexpr std::uintptr_t more_than_once = 1;  // beside a key, which is a multiple of 4
 
   static std::atomic<std::uint32_t> parked_;
-  static std::atomic<const void*> late_[most_late];
+  static std::atomic<std::uintptr_t> late_[most_late];
   static std::atomic<std::uint32_t> late_count_;
 };
 

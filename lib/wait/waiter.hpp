@@ -49,6 +49,11 @@ struct waiter {
   waiter() : waiter(sched::scheduler::ensure()) {}
   explicit waiter(sched::scheduler& s) noexcept : fiber(s.current()) {}
 
+  void heed_nothing() noexcept {
+    ended_by = ending_handlers::none;
+    heeds_handlers_only = true;
+  }
+
   bool claim(outcome o) noexcept {
     outcome expected = outcome::none;
     if (detail::single_threaded()) {
@@ -71,7 +76,8 @@ outcome park_until_deadline(waiter& w, const char* reason, base::nanoseconds dea
 [[gnu::always_inline]] inline outcome park(waiter& w, const char* reason,
                                            mode m = mode::interruptible) noexcept {
   sched::fiber* f = w.fiber;
-  if (m == mode::interruptible) f->waiting = &w;
+  if (m == mode::uninterruptible) w.heed_nothing();
+  f->waiting = &w;
   f->home->park(reason);
   f->waiting = nullptr;
   return w.result.load(std::memory_order_acquire);  // pairs with claim
@@ -148,7 +154,8 @@ inline queued_waiter& waiter_in(detail::wait_frame& frame) noexcept {
 }
 inline detail::switch_request suspend_in(queued_waiter& w, sched::scheduler& s, const char* reason,
                                          mode m) noexcept {
-  if (m == mode::interruptible) w.fiber->waiting = &w;
+  if (m == mode::uninterruptible) w.heed_nothing();
+  w.fiber->waiting = &w;
   return s.begin_park(reason);
 }
 inline outcome resumed(queued_waiter& w) noexcept {

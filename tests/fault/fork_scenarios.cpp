@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -349,6 +350,45 @@ COIR_SCENARIO(fork_ghosts_take_nothing) {
   EXPECT(woken == 7);
   EXPECT(status == 0);
   return 0;
+}
+
+// One that is to have its mutex back, which no interrupt keeps from it.
+COIR_SCENARIO(fork_ghost_wants_its_mutex_back) {
+  coir::mutex mutex;
+  coir::condition_variable condition;
+  int woken = 0;
+  auto ghost = coir::spawn([&] {
+    std::unique_lock lock(mutex);
+    condition.wait(lock);
+    ++woken;
+  });
+  this_fiber::yield();
+  mutex.lock();
+  condition.notify_one();
+  this_fiber::yield();  // now it waits for the mutex
+  const int status = fault::fork_to([&] {
+    mutex.unlock();
+    if (!mutex.try_lock()) return 1;
+    mutex.unlock();
+    this_fiber::sleep_for(1ms);
+    if (coir::inspect::fiber_count() != 0) return 2;
+    return woken == 0 ? 0 : 3;
+  });
+  mutex.unlock();
+  ghost.join();
+  EXPECT(woken == 1);
+  EXPECT(status == 0);
+  return 0;
+}
+
+// exit() on a fiber of another thread than the first: its statics are destroyed, and the process ends.
+COIR_SCENARIO(exit_on_a_fiber_of_another_thread) {
+  std::thread([] {
+    coir::event never;
+    auto other = coir::spawn([&] { never.wait(); });
+    coir::spawn([] { std::exit(7); }).join();
+  }).join();
+  return 1;
 }
 
 // The forking fiber returns in the child: nothing is left there to run.

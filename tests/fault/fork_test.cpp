@@ -48,12 +48,6 @@ TEST_CASE("fork: timeouts and cancellation around the fork hold in the child") {
 
 #ifndef COIR_TSAN  // it gives up on threads in the child of a process with threads
 
-TEST_CASE("fork: works in a process whose other threads have fibers") {
-  const auto r = run("fork_with_threads");
-  INFO(r.text());
-  CHECK(r.exited(0));
-}
-
 TEST_CASE("fork: pools of threads begin anew in the child, whose waits for the parent's jobs end") {
   const std::string scenario =
       GENERATE(as<std::string>(), "fork_thread_pool", "fork_in_a_job", "fork_offload");
@@ -69,6 +63,12 @@ TEST_CASE("fork: the child can be posted to, the parent's other threads cannot")
 }
 
 #ifndef COIR_ASAN  // its allocator of gcc 12 is not fork-safe: another thread may hold its locks for ever
+
+TEST_CASE("fork: works in a process whose other threads have fibers") {
+  const auto r = run("fork_with_threads");
+  INFO(r.text());
+  CHECK(r.exited(0));
+}
 
 TEST_CASE("fork: the child can spawn although other threads were making stacks") {
   const auto r = run("fork_while_threads_begin_and_end");
@@ -108,6 +108,18 @@ TEST_CASE("fork: fibers that waited in the parent take nothing in the child") {
   const auto r = run("fork_ghosts_take_nothing");
   INFO(r.text());
   CHECK(r.exited(0));
+}
+
+TEST_CASE("fork: a fiber that was to have its mutex back in the parent does not run in the child") {
+  const auto r = run("fork_ghost_wants_its_mutex_back");
+  INFO(r.text());
+  CHECK(r.exited(0));
+}
+
+TEST_CASE("exit: may be called on a fiber of any thread") {
+  const auto r = run("exit_on_a_fiber_of_another_thread", 10s);
+  INFO(r.text());
+  CHECK(r.exited(7));
 }
 
 TEST_CASE("fork: main does not go on in the child when the forking fiber ends there") {

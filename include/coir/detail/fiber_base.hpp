@@ -57,7 +57,7 @@ struct alignas(64) fiber_base {
   std::uint8_t interrupts = 0;  // all that is pending, shielded or not
   void* context = nullptr;      // saved stack pointer while not running
   sched::scheduler* home = nullptr;
-  wait::waiter* waiting = nullptr;    // the wait it is parked in, if that can be interrupted; else null
+  wait::waiter* waiting = nullptr;    // the wait it is parked in, or null
   const char* park_reason = nullptr;  // why it is parked: a literal
   void* eh_caught = nullptr;          // __cxa_eh_globals while not running: exceptions being handled
   unsigned eh_uncaught = 0;           // … and being thrown

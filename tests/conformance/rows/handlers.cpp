@@ -1,8 +1,11 @@
 // Signal handlers: what sigaction says of them, and calls made in them.
+#include <linux/futex.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -18,7 +21,8 @@ namespace {
 
 volatile sig_atomic_t handled;
 int to_write;
-sem_t to_post;
+sem_t to_post, ticks, stop;
+std::atomic<unsigned> futex_word;
 sigjmp_buf to_jump;
 
 void count(int) {
@@ -218,4 +222,40 @@ COIR_ROW_WITH(own_process, "handler: it may be left by siglongjmp, and calls wai
   nap(30);
   other.join();
   o.took(since, 30);
+}
+
+COIR_ROW_WITH(own_process, "handler: many sem_posts before anybody waits again lose none") {
+  COIR_MUST(sem_init(&ticks, 0, 0));
+  COIR_MUST(sem_init(&stop, 0, 0));
+  install(
+      SIGUSR1, [](int) { sem_post(&ticks); }, SA_RESTART);
+  install(
+      SIGUSR2, [](int) { sem_post(&stop); }, SA_RESTART);
+  flow first("first", [&](log& w) {
+    for (int i = 0; i < 50; ++i) sem_wait(&ticks);
+    w.say("fifty");
+  });
+  flow second("second", [&](log& w) {
+    for (int i = 0; i < 50; ++i) sem_wait(&ticks);
+    w.say("fifty");
+  });
+  flow ends("ends", [&](log& w) { COIR_OBSERVE(w, sem_wait(&stop)); });
+  settle();
+  for (int i = 0; i < 100; ++i) raise(SIGUSR1);
+  raise(SIGUSR2);
+}
+
+COIR_ROW_WITH(own_process | no_ticker, "handler: a futex woken in it ends the wait of the only thread") {
+  install(
+      SIGALRM,
+      [](int) {
+        futex_word = 1;
+        syscall(SYS_futex, &futex_word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+      },
+      SA_RESTART);
+  const itimerval soon = {{}, {0, 30'000}};
+  COIR_MUST(setitimer(ITIMER_REAL, &soon, nullptr));
+  const stopwatch since;
+  while (futex_word == 0) syscall(SYS_futex, &futex_word, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+  o.took(since, 20);
 }

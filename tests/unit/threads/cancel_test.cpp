@@ -150,6 +150,44 @@ TEST_CASE("cancel: may meet the end of the fiber, and of its thread") {
   }
 }
 
+TEST_CASE("cancel: comes too late and holds the last reference, and the result's destructor may wait") {
+  struct waits_at_end {
+    std::atomic<int>* ended;
+    ~waits_at_end() {
+      this_fiber::sleep_for(2ms);
+      ++*ended;
+    }
+  };
+  std::atomic<int> stage{0}, ended{0};
+  std::optional<coir::fiber<std::unique_ptr<waits_at_end>>> f;
+  bool woken = false;
+  joined_threads home;
+  home.start([&] {
+    coir::event e;
+    f = coir::spawn([&] {
+      auto result = std::make_unique<waits_at_end>(&ended);
+      stage = 1;
+      while (stage != 2) coir::detail::pause();
+      return result;
+    });
+    auto waker = coir::spawn([&] {
+      this_fiber::sleep_for(1ms);
+      e.set();
+    });
+    e.wait();  // on this stack the message is read
+    woken = true;
+    waker.join();
+    while (ended == 0) this_fiber::sleep_for(1ms);
+  });
+  while (stage != 1) std::this_thread::yield();
+  f->cancel();
+  f.reset();
+  stage = 2;
+  home.join();
+  CHECK(woken);
+  CHECK(ended == 1);
+}
+
 TEST_CASE("cancel: races with the wake-up it competes with, and exactly one wins") {
   coir::semaphore s(0);
   std::atomic<int> got{0}, cancelled{0};

@@ -91,6 +91,28 @@ TEST_CASE("thread end: nothing of its scheduler stays") {
   CHECK(coir::context::stacks_carved() == stacks);
 }
 
+TEST_CASE("thread end: nothing stays of what thread-local objects made after it") {
+  const auto one_thread = [] {
+    on_thread([] {
+      struct waits_at_end {
+        bool armed = false;
+        ~waits_at_end() {
+          open_reactor();
+          coir::spawn([] { this_fiber::sleep_for(100us); }).join();
+        }
+      };
+      static thread_local waits_at_end object;
+      object.armed = true;
+      coir::spawn([] {}).join();
+    });
+  };
+  for (int i = 0; i < 5; ++i) one_thread();
+  const std::size_t descriptors = open_descriptors(), stacks = coir::context::stacks_carved();
+  for (int i = 0; i < 50; ++i) one_thread();
+  CHECK(open_descriptors() == descriptors);
+  CHECK(coir::context::stacks_carved() == stacks);
+}
+
 TEST_CASE("thread end: thread-local objects may still wait") {
   static std::atomic<bool> waited;
   waited = false;
