@@ -165,7 +165,7 @@ TEST_CASE("cancel: comes too late and holds the last reference, and the result's
   home.start([&] {
     coir::event e;
     f = coir::spawn([&] {
-      auto result = std::make_unique<waits_at_end>(&ended);
+      std::unique_ptr<waits_at_end> result(new waits_at_end{&ended});
       stage = 1;
       while (stage != 2) coir::detail::pause();
       return result;
