@@ -28,6 +28,7 @@
 #include "coir/detail/time.hpp"
 #include "coir/promise.hpp"
 #include "coir/remote_error.hpp"
+#include "coir/this_fiber.hpp"
 
 namespace coir {
 
@@ -190,7 +191,12 @@ class process_map {
       chunks_.pop_front();
       taken_ = 0;
     }
-    const std::string_view value = detail::value_of(held.get()[index]);
+    // The wait is over: an interrupt that comes after it is for the next one.
+    const auto& texts = [&]() -> decltype(auto) {
+      const this_fiber::shield during;
+      return held.get();
+    }();
+    const std::string_view value = detail::value_of(texts[index]);
     if constexpr (std::is_same_v<R, std::monostate>)
       return R();
     else

@@ -16,6 +16,7 @@
 
 #include "coir/detail/thread_pool_core.hpp"
 #include "coir/fiber.hpp"
+#include "coir/this_fiber.hpp"
 
 namespace coir {
 
@@ -55,11 +56,14 @@ class map_results {
   auto next() {
     if constexpr (std::is_void_v<R>) {
       if (at_ == futures_.size()) return false;
-      take().get();
+      const future<R> taken = take();
+      const this_fiber::shield during;
+      taken.get();
       return true;
     } else {
       if (at_ == futures_.size()) return std::optional<value_type>();
       const future<R> taken = take();
+      const this_fiber::shield during;
       if constexpr (std::is_reference_v<R>)
         return std::optional<value_type>(std::in_place, taken.get());
       else
@@ -114,7 +118,7 @@ class map_results {
   friend class thread_pool;
   map_results() = default;
   future<R> take() {
-    futures_[at_].wait();  // it stays ours if this is interrupted
+    futures_[at_].wait();  // it stays ours if this is interrupted; what comes later is for the next wait
     return std::move(futures_[at_++]);
   }
 

@@ -62,7 +62,8 @@ coir_fiber* coir_spawn(void* (*function)(void*), void* argument) {
 int coir_join(coir_fiber* fiber, void** result) {
   const int error = as_errno([&] { coir::detail::join_fiber(base(fiber)); });
   if (error != 0) return error;
-  const handle ended(base(fiber));  // adopts the reference
+  const coir::this_fiber::shield during;  // an interrupt after the wait comes too late, and must not get out
+  const handle ended(base(fiber));        // adopts the reference
   if (result != nullptr) *result = ended.successful() ? ended.get() : nullptr;
   return 0;
 }

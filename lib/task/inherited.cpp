@@ -118,12 +118,12 @@ void context_key::set(std::shared_ptr<const void> value) const {
 context_scope::context_scope(const context_key& key, std::shared_ptr<const void> value)
     : id_(key.id_), before_(context::of_caller()) {
   key.set(std::move(value));
-  installed_ = existing_fiber()->values == nullptr ? nullptr : seen_by(*existing_fiber());
+  installed_ = context::of_caller();
 }
 
 context_scope::~context_scope() {
   sched::fiber& f = *existing_fiber();
-  if (seen_by(f) != installed_) {  // others were set inside: they stay
+  if (seen_by(f) != installed_.values()) {  // others were set inside: they stay
     try {
       const context_values::entry* old = before_.values() == nullptr ? nullptr : before_.values()->find(id_);
       before_ = changed(seen_by(f), id_, old == nullptr ? nullptr : old->value);

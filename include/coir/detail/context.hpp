@@ -74,7 +74,7 @@ class context_scope {
  private:
   std::uint64_t id_;
   context before_;
-  context_values* installed_;  // only to be compared with
+  context installed_;  // to be compared with; held, so that no other has its address
 };
 
 }  // namespace coir::detail

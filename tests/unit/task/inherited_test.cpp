@@ -51,7 +51,7 @@ TEST_CASE_METHOD(virtual_time,
     const auto outer = a.with(1);
     {
       const auto inner = a.with(2);
-      b.set(7);
+      for (int i = 1; i <= 7; ++i) b.set(i);
       CHECK(*a == 2);
     }
     CHECK(*a == 1);
@@ -59,6 +59,13 @@ TEST_CASE_METHOD(virtual_time,
   }
   CHECK(*a == 0);
   CHECK(*b == 7);
+  for (int sets = 1; sets < 10; ++sets) {  // of which one may find the memory that was the scope's
+    {
+      const auto scope = a.with(1);
+      for (int i = 1; i <= sets; ++i) b.set(i);
+    }
+    CHECK(*b == sets);
+  }
 }
 
 TEST_CASE_METHOD(virtual_time, "inherited: a value lives as long as any fiber sees it") {

@@ -192,6 +192,32 @@ TEST_CASE("thread_pool: map gives results in the order of the items, whatever th
   });
 }
 
+TEST_CASE("thread_pool: map loses no result to an interrupt that comes at the same moment") {
+  on_thread([] {
+    coir::thread_pool pool(1);
+    std::atomic<bool> done{false};
+    auto results = pool.map(std::array{1, 2, 3}, [&](int i) {
+      std::this_thread::sleep_for(2ms);
+      done = i == 1 || done;
+      return i;
+    });
+    auto busy = coir::spawn([&] {
+      while (!done) coir::detail::pause();
+      std::this_thread::sleep_for(5ms);
+      for (int i = 0; i < 1000; ++i) this_fiber::yield();  // until the thread looks: both are due
+    });
+    std::vector<int> got;
+    try {
+      coir::timeout limit(1ms);
+      while (const auto r = results.next()) got.push_back(*r);
+    } catch (const coir::timed_out&) {
+    }
+    while (const auto r = results.next()) got.push_back(*r);
+    CHECK(got == std::vector{1, 2, 3});
+    busy.join();
+  });
+}
+
 TEST_CASE("thread_pool: an item of map that throws throws in its turn, and the others come") {
   on_thread([] {
     coir::thread_pool pool(2);
