@@ -22,7 +22,7 @@ class stream_lock : public base::list_node {
  public:
   // Suspends while another fiber or another thread uses the stream.
   explicit stream_lock(FILE* f, wait::mode m = wait::mode::interruptible) noexcept;
-  // Suspends never: false, also if only another thread's call uses the stream.
+  // Never suspends. False: another fiber or another thread uses the stream.
   stream_lock(FILE* f, std::try_to_lock_t) noexcept;
   ~stream_lock();
   stream_lock(const stream_lock&) = delete;

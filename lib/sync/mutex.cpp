@@ -6,8 +6,7 @@
 #include "wait/waiter.hpp"
 
 // I1: `state_` becomes `wanted` and a waiter enters `waiters_` under its lock, and `unlock_slow` holds it
-// too, so an
-//     unlock that finds `wanted` finds the waiter.
+// too, so an unlock that finds `wanted` finds the waiter.
 // I2: unlock_slow hands the lock over: state_ never shows `open` in between, so nobody overtakes.
 // I3: after state_ shows `open` unlock touches nothing: who takes the lock then may destroy it.
 

@@ -103,10 +103,11 @@ void dispose(fiber* f) noexcept {
   if (__builtin_expect(here != nullptr && here->mail().delivers() && !here->ending(), 0) &&
       (f->has(sched::has_result) || f->error != nullptr)) {
     try {
-      coir::spawn(attributes{.name = "end of a result"}, [all, f] {
+      const coir::fiber<void> ends = coir::spawn(attributes{.name = "end of a result"}, [all, f] {
         const this_fiber::shield during;
         all(f);
-      }).id();
+      });
+      here->disinherit(record(ends.base()));
       return;
     } catch (...) {  // then right here
     }

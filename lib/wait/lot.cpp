@@ -14,14 +14,13 @@ padded_list buckets[bucket_count];
 
 std::atomic<std::uint32_t> lot::parked_{0};
 std::atomic<std::uintptr_t> lot::late_[most_late];
-std::atomic<std::uint32_t> lot::late_count_{0};
 
 void lot::wake_later(const void* key) noexcept {
   const auto once = reinterpret_cast<std::uintptr_t>(key), again = once | more_than_once;
   for (std::atomic<std::uintptr_t>& place : late_) {
     std::uintptr_t seen = 0;
     if (place.compare_exchange_strong(seen, once, std::memory_order_acq_rel)) {
-      late_count_.fetch_add(1, std::memory_order_release);
+      busy::put_off.fetch_add(1, std::memory_order_release);
       return;
     }
     if (seen == again ||
@@ -39,7 +38,7 @@ void lot::wake_late() noexcept {
   for (std::atomic<std::uintptr_t>& place : late_) {
     const std::uintptr_t late = place.exchange(0, std::memory_order_acq_rel);
     if (late == 0) continue;
-    late_count_.fetch_sub(1, std::memory_order_relaxed);
+    busy::put_off.fetch_sub(1, std::memory_order_relaxed);
     wake(reinterpret_cast<const void*>(late & ~more_than_once), (late & more_than_once) != 0 ? all : 1);
   }
 }

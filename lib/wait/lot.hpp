@@ -23,6 +23,8 @@ struct lot_waiter : queued_waiter {
 
 class lot {
  public:
+  using busy = sched::mailbox::busy;
+
   // Whether anybody waits for anything that the caller has just changed by an atomic operation.
   static bool anyone() noexcept {
 #ifndef __x86_64__  // there such an operation is a full barrier, also inside libc
@@ -95,13 +97,11 @@ class lot {
   // 33rd key that is late is forgotten.
   static void wake_later(const void* key) noexcept;
   static bool has_late() noexcept {
-    return late_count_.load(std::memory_order_relaxed) != 0;
+    return busy::put_off.load(std::memory_order_relaxed) != 0;
   }
   static void wake_late() noexcept;
   // In a handler of a thread without a scheduler: now, or when the call that it interrupted is over.
   static void wake_late_on_plain_thread() noexcept;
-
-  using busy = sched::mailbox::busy;
 
   // In the child of a fork: nobody waits.
   static void forget_in_child() noexcept;
@@ -117,7 +117,6 @@ class lot {
 
   static std::atomic<std::uint32_t> parked_;
   static std::atomic<std::uintptr_t> late_[most_late];
-  static std::atomic<std::uint32_t> late_count_;
 };
 
 }  // namespace coir::wait

@@ -381,16 +381,6 @@ COIR_SCENARIO(fork_ghost_wants_its_mutex_back) {
   return 0;
 }
 
-// exit() on a fiber of another thread than the first: its statics are destroyed, and the process ends.
-COIR_SCENARIO(exit_on_a_fiber_of_another_thread) {
-  std::thread([] {
-    coir::event never;
-    auto other = coir::spawn([&] { never.wait(); });
-    coir::spawn([] { std::exit(7); }).join();
-  }).join();
-  return 1;
-}
-
 // The forking fiber returns in the child: nothing is left there to run.
 COIR_SCENARIO(fork_fiber_returns_in_child) {
   auto f = coir::spawn([] { return static_cast<int>(::fork()); });

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <future>
 #include <thread>
 #include <vector>
@@ -200,4 +201,14 @@ COIR_SCENARIO(fork_from_a_thread) {
   }).join();
   EXPECT(status == 0);
   return 0;
+}
+
+// exit() on a fiber of another thread than the first: its statics are destroyed, and the process ends.
+COIR_SCENARIO(exit_on_a_fiber_of_another_thread) {
+  std::thread([] {
+    coir::event never;
+    auto other = coir::spawn([&] { never.wait(); });
+    coir::spawn([] { std::exit(7); }).join();
+  }).join();
+  return 1;
 }
