@@ -1,7 +1,10 @@
 // read and write: first without waiting (RWF_NOWAIT), then as the kind of file asks.
 //
 // pipes            wait for readiness, try again
-// regular files    the reactor's own operation (io_uring), or a helper thread
+// regular files    at an offset: the reactor's own operation (io_uring), or a helper thread
+//                  at their position: one real call, which alone takes the kernel's lock on it. Here if it is
+//                  sure to find its data in memory, else on a helper thread. A part now and the rest later
+//                  would let others who share the position (fibers, threads, processes) in between
 // others           that know no RWF_NOWAIT (terminals, named FIFOs, inotify): wait for readiness, then the
 // plain call
 #include "posix/files.hpp"
@@ -44,7 +47,7 @@ struct request {
   }
 };
 
-// A regular file whose data is not in memory, or a write to one.
+// A regular file whose data is not in memory, or a write to one, at an offset.
 long on_file(call& c, const request& q, const iovec* v, long count, off_t at) noexcept {
   if (q.flags == 0 && count == 1 && completes_io(c)) {
     wait::waiting_operation op;
@@ -58,6 +61,44 @@ long on_file(call& c, const request& q, const iovec* v, long count, off_t at) no
     if (r != -EINTR && r != -EAGAIN) return r;
   }
   return offload_call(c.s, c.name, [&]() -> long { return q.make_plain(c.fd, v, count, at); });
+}
+
+// Whether a read of `q` from `at` on finds all of it in memory, or the end of the file. What it looks at goes
+// nowhere.
+bool in_memory(call& c, const request& q, off_t at) noexcept {
+  constexpr std::size_t piece = 4096, most = 64;
+  static char nowhere[piece];
+  std::size_t total = 0;
+  for (long i = 0; i < q.count; ++i) {
+    if (q.v[i].iov_len > most * piece - total) return false;  // worth a helper thread
+    total += q.v[i].iov_len;
+  }
+  iovec v[most];
+  long count = 0;
+  for (std::size_t i = 0; i < total; i += piece) v[count++] = {nowhere, std::min(piece, total - i)};
+  const auto look = [&](const iovec* where, long n, off_t from) noexcept {
+    return sys::raw(SYS_preadv2, c.fd, sys::word(where), n, from, 0, rwf_nowait);
+  };
+  const long r = look(v, count, at);
+  if (r == -EOPNOTSUPP) c.state->refuses_nowait[0] = true;
+  if (r <= 0 || static_cast<std::size_t>(r) == total) return r >= 0;
+  const iovec next = {nowhere, 1};
+  return look(&next, 1, at + r) == 0;
+}
+
+// A regular file at its position.
+long at_position(call& c, const request& q) noexcept {
+  const auto whole = [&]() -> long { return q.make_plain(c.fd, q.v, q.count, -1); };
+  if ((q.flags & rwf_nowait) != 0) return whole();
+  // While a fiber of this thread moves the position on a helper thread, another call would wait for it.
+  if (q.d == direction::in && c.state->movers == 0 && !c.state->refuses_nowait[0]) {
+    const long at = sys::raw(SYS_lseek, c.fd, 0, SEEK_CUR);
+    if (at >= 0 && in_memory(c, q, at)) return whole();
+  }
+  ++c.state->movers;
+  const long r = offload_call(c.s, c.name, whole);
+  --c.state->movers;
+  return r;
 }
 
 // Terminals take a bounded piece while they poll as writable; a longer write would block inside.
@@ -80,6 +121,7 @@ long on_other(call& c, const request& q, const iovec* v, long count, off_t at,
 }
 
 long transfer(call& c, const request& q) noexcept {
+  if (q.at == -1 && kind_of(c) == fd_kind::file) return at_position(c, q);
   remaining_vector rest(q.v, static_cast<std::size_t>(q.count));
   base::nanoseconds deadline = base::never;
   bool asked = false;

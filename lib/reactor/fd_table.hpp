@@ -36,6 +36,7 @@ struct alignas(64) fd_state {  // one line
   fd_kind kind = fd_kind::unknown;
   bool nonblocking = false;               // valid while flags_epoch is the process-wide one
   std::uint32_t flags_epoch = 0;          // 0: never asked
+  std::uint32_t movers = 0;               // calls on helper threads that move the file's position
   base::nanoseconds receive_timeout = 0;  // SO_RCVTIMEO; 0: none
   base::nanoseconds send_timeout = 0;     // SO_SNDTIMEO; 0: none
   base::list<operation> operations;       // started and not done

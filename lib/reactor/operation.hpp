@@ -21,8 +21,8 @@ enum class op_kind : std::uint8_t {
   poll,     // readiness for `events`; result: the events that hold
   recv,     // one recv(2) of buffer, size, flags; result as recv
   recvmsg,  // one recvmsg(2) of message, flags
-  read,     // one pread(2) or, with offset -1, read(2)
-  write,    // one pwrite(2) or write(2)
+  read,     // one pread(2): at a file's own position io_uring does not take the kernel's lock on that
+  write,    // one pwrite(2)
   accept,   // one accept4(2) of message's address; flags
   connect,  // one connect(2) to buffer, size
 };
@@ -40,7 +40,7 @@ struct operation : base::list_node {
   int flags = 0;
   void* buffer = nullptr;
   std::size_t size = 0;
-  std::int64_t offset = -1;
+  std::int64_t offset = 0;
   ::msghdr* message = nullptr;
   ::sockaddr* address = nullptr;
   ::socklen_t* address_size = nullptr;

@@ -29,6 +29,14 @@ trap 'echo told' USR1
 ( sleep 0.1; kill -USR1 $$; sleep 0.5 ) & wait $!; echo "interrupted: $?"; wait
 """
 
+# The jobs share one position in the log.
+LOG = r"""
+for job in 1 2 3 4; do
+  ( i=0; while [ $i -lt 200 ]; do echo "job $job line $i"; i=$((i + 1)); done ) &
+done >log
+wait; sort -o log log; wc -l <log
+"""
+
 # Each process waits for any child with no thread but its own yet: the first one that it needs starts there. A wake-up
 # lost at that moment shows in one of some twenty.
 TIMES = 100
@@ -39,6 +47,7 @@ same(find_tool("sh"), "-c", TRAP, out="interrupted: 138")
 for name in "sh", "bash":
     shell = find_tool(name)
     same(shell, "-c", SCRIPT, out="<words>\n")
+    same(shell, "-c", LOG, out="800")
     same(shell, "-c", "exec 3<&0; cat <&3 | wc -c", stdin="12345", out="5")
 
 

@@ -5,7 +5,13 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <span>
 
 #include "../row.hpp"
 #include "../things.hpp"
@@ -210,4 +216,89 @@ COIR_ROW("files: two flows share one position") {
   };
   { flow first("first", read_it), second("second", read_it); }
   o.say("%ld bytes", total.load());
+}
+
+namespace {
+
+constexpr int record_words = 2500;  // larger than a page, and none of their ends at one of its
+using record = std::array<std::uint32_t, record_words>;
+
+// An unlinked file of `count` records of which each says its number everywhere, none of them in memory.
+descriptor cold_records(int count) {
+  std::string data;
+  for (int i = 0; i < count; ++i) {
+    record r;
+    r.fill(static_cast<std::uint32_t>(i));
+    data.append(reinterpret_cast<const char*>(r.data()), sizeof r);
+  }
+  descriptor f = scratch_file(data);
+  COIR_MUST(fsync(f));
+  posix_fadvise(f, 0, 0, POSIX_FADV_RANDOM);
+  posix_fadvise(f, 0, 0, POSIX_FADV_DONTNEED);
+  COIR_MUST(lseek(f, 0, SEEK_SET));
+  return f;
+}
+
+}  // namespace
+
+COIR_ROW("files: several flows that share a position read each cold record once, and whole") {
+  for (const bool in_parts : {false, true}) {
+    constexpr int count = 300;
+    const descriptor f = cold_records(count);
+    std::array<std::atomic<int>, count> seen{};
+    std::atomic<int> torn{0};
+    const auto read_it = [&](log&) {
+      record r;
+      const std::span<char> all(reinterpret_cast<char*>(r.data()), sizeof r);
+      iovec v[2] = {{all.data(), 3000}, {all.data() + 3000, all.size() - 3000}};
+      while ((in_parts ? readv(f, v, 2) : read(f, r.data(), sizeof r)) == sizeof r) {
+        if (r[0] < count) ++seen[r[0]];
+        torn += std::ranges::count(r, r[0]) != record_words;
+      }
+    };
+    { flow a("a", read_it), b("b", read_it), c("c", read_it), d("d", read_it); }
+    o.say("%s: %ld records once, %d torn", in_parts ? "readv" : "read",
+          static_cast<long>(std::ranges::count_if(seen, [](const auto& n) { return n == 1; })), torn.load());
+  }
+}
+
+COIR_ROW("files: several flows that share a position write every record, and whole") {
+  const descriptor f = scratch_file();
+  const auto writer = [&](std::uint32_t who) {
+    return [&f, who](log& w) {
+      record r;
+      r.fill(who);
+      char* bytes = reinterpret_cast<char*>(r.data());
+      iovec v[2] = {{bytes, 3000}, {bytes + 3000, sizeof r - 3000}};
+      for (int i = 0; i < 20; ++i)
+        w.check((i % 2 == 0 ? write(f, bytes, sizeof r) : writev(f, v, 2)) == sizeof r,
+                "it is written whole");
+    };
+  };
+  { flow a("a", writer(1)), b("b", writer(2)), c("c", writer(3)), d("d", writer(4)); }
+  int torn = 0, count = 0;
+  for (record r; pread(f, r.data(), sizeof r, static_cast<off_t>(sizeof r) * count) == sizeof r; ++count)
+    torn += std::ranges::count(r, r[0]) != record_words;
+  o.say("%d records, %d torn", count, torn);
+}
+
+COIR_ROW_WITH(own_process, "files: processes that share a position write every line, and read each once") {
+  const descriptor log_file = scratch_file(), work = cold_records(60), taken = scratch_file();
+  pid_t children[3];
+  for (pid_t& child : children) {
+    child = COIR_MUST(fork());
+    if (child != 0) continue;
+    for (int i = 0; i < 100; ++i)
+      if (write(log_file, "a line of the log, 32 bytes....\n", 32) != 32) _exit(1);
+    for (record r; read(work, r.data(), sizeof r) == sizeof r;)
+      if (write(taken, r.data(), 4) != 4) _exit(1);
+    _exit(0);
+  }
+  for (const pid_t child : children) {
+    int status = -1;
+    COIR_MUST(waitpid(child, &status, 0));
+    o.say("status %d", status);
+  }
+  o.say("%ld bytes of lines, %ld records", static_cast<long>(lseek(log_file, 0, SEEK_END)),
+        static_cast<long>(lseek(taken, 0, SEEK_END)) / 4);
 }
