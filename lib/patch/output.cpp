@@ -57,8 +57,10 @@ COIR_WRAPPING_HOOK int __wrap___overflow(FILE* f, int value) {
   return COIR_COOPERATIVE ? posix::overflow(f, value) : real.__overflow(f, value);
 }
 
+// On plain threads too: libc's own would hold the list of streams while it waits for a fiber's turn.
 COIR_HOOK int fflush(FILE* f) {
-  return COIR_COOPERATIVE ? posix::fflush(f) : real.fflush(f);
+  if (COIR_COOPERATIVE) return posix::fflush(f);
+  return f == nullptr && coir::detail::patch_off == 0 ? posix::flush_all() : real.fflush(f);
 }
 COIR_HOOK int fflush_unlocked(FILE* f) {
   return COIR_COOPERATIVE ? posix::fflush(f) : real.fflush_unlocked(f);

@@ -32,7 +32,7 @@ struct request {
   off_t at;
   int flags;
   direction d;
-  bool some = false;  // a write is over as soon as something is written
+  output_source* source = nullptr;  // of a write that is over as soon as something is written
 
   long make(int fd, const iovec* now, long n, off_t offset, int extra) const noexcept {
     const int all = flags | extra;
@@ -110,6 +110,13 @@ long on_other(call& c, const request& q, const iovec* v, long count, off_t at,
     if (r < 0) return r;
   }
   if (q.d == direction::in) return q.make_plain(c.fd, v, count, at);
+  iovec rest;
+  if (q.source != nullptr) {
+    rest = q.source->rest();
+    if (rest.iov_len == 0) return 0;
+    v = &rest;
+    count = 1;
+  }
   // A FIFO that polls as writable takes PIPE_BUF bytes, and must not tear them.
   const std::size_t piece = kind_of(c) == fd_kind::pipe ? PIPE_BUF : 1024;
   std::size_t total = 0;
@@ -130,13 +137,21 @@ long transfer(call& c, const request& q) noexcept {
   std::size_t done = 0;
   // What has been transferred counts more than an error; the next call will see that.
   const auto result = [&](long r) noexcept {
+    if (q.source != nullptr && r > 0) q.source->written(static_cast<std::size_t>(r));
     if (asked || q.d == direction::in) pass_on(c, q.d);
     return done > 0 ? static_cast<long>(done) : r;
   };
   for (;;) {
     const off_t at = q.at == -1 ? -1 : q.at + static_cast<off_t>(done);
     const iovec* v = rest.data();
-    const long count = static_cast<long>(rest.count());
+    long count = static_cast<long>(rest.count());
+    iovec now;
+    if (q.source != nullptr) {
+      now = q.source->rest();
+      if (now.iov_len == 0) return result(0);
+      v = &now;
+      count = 1;
+    }
     long r = knows_nowait ? q.make(c.fd, v, count, at, rwf_nowait) : -EOPNOTSUPP;
     if (r == -EAGAIN || r == -EOPNOTSUPP) {
       knows_nowait = r == -EAGAIN;
@@ -165,7 +180,7 @@ long transfer(call& c, const request& q) noexcept {
     if (r <= 0) return result(r);
     done += static_cast<std::size_t>(r);
     // A read returns what there is, except that a regular file has all of it up to its end.
-    const bool whole = (q.d == direction::out && !q.some) || kind_of(c) == fd_kind::file;
+    const bool whole = q.source == nullptr && (q.d == direction::out || kind_of(c) == fd_kind::file);
     if (!whole || done >= rest.total() || !rest.skip_to(done)) return result(r);
   }
 }
@@ -236,13 +251,16 @@ ssize_t write(int fd, const void* buffer, size_t size) noexcept {
   return pwritev2(fd, &v, 1, -1, 0, "write");
 }
 
-ssize_t write_some(int fd, const void* buffer, size_t size) noexcept {
-  call c(fd, "write");
-  if (c.state == nullptr) return answer(sys::raw(SYS_write, fd, sys::word(buffer), static_cast<long>(size)));
-  if (is_socket(c)) return send_some(fd, buffer, size);
-  const iovec v = {const_cast<void*>(buffer), size};
-  charge(c);
-  return answer(transfer(c, {&v, 1, -1, 0, direction::out, true}));
+ssize_t write_some(int fd, output_source& from) noexcept {
+  if (call c(fd, "write"); c.state != nullptr) charge(c);
+  call c(fd, "write");  // the number may be another file's by now
+  if (c.state != nullptr && is_socket(c)) return send_some(fd, from);
+  if (c.state != nullptr && kind_of(c) != fd_kind::file)
+    return answer(transfer(c, {nullptr, 0, -1, 0, direction::out, &from}));
+  const iovec v = from.rest();
+  const long r = sys::raw(SYS_write, fd, sys::word(v.iov_base), static_cast<long>(v.iov_len));
+  if (r > 0) from.written(static_cast<std::size_t>(r));
+  return answer(r);
 }
 
 ssize_t pread(int fd, void* buffer, size_t size, off_t at) noexcept {

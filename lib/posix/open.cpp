@@ -166,9 +166,13 @@ FILE* fopen(const char* path, const char* mode) noexcept {
 
 FILE* freopen(const char* path, const char* mode, FILE* f) noexcept {
   const int flags = flags_of(mode), number = ::fileno_unlocked(f);
-  {
-    const stream_lock mine(f, wait::mode::uninterruptible);
-    stream::flush(f);
+  // libc, which tells of no error here, would make the thread wait for what is left.
+  if (const int error = stream::flush_last(f);
+      error != 0 && error == wait::interrupt_errno(*scheduler::existing()->current())) {
+    posix::forget(number);
+    sys::real.freopen("", mode, f);  // fails, and closes the stream
+    errno = error;
+    return nullptr;
   }
   char own[32];  // without a path: the stream's own file
   ::snprintf(own, sizeof own, "/proc/self/fd/%d", number);

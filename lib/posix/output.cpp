@@ -1,9 +1,13 @@
 // Output by stdio on pipes, sockets and terminals. What fits into a stream's buffer goes there; where libc
 // would write, the fiber does, and waits for the reader. All else, files among it, is libc's own business.
 //
+// Longer than other files: all of it is about one state, that of glibc's FILE.
+//
 // Plain threads are kept out as well until a call is over, so that its bytes stay together.
 // I1: whenever the fiber may be suspended, what the FILE says is pending is what has not been written: an
 // exit() of another fiber loses nothing and repeats nothing.
+// I2: libc's own code lets the thread's other fibers walk in (fflush(nullptr), fseek, setvbuf, wide and error
+// output): after each wait the stream is looked at anew.
 #include "posix/output.hpp"
 
 #include <errno.h>
@@ -48,16 +52,6 @@ bool begin(FILE* f) noexcept {
   return !seeks(f);
 }
 
-// As write_some; an error is shown by the stream.
-ssize_t write_to(FILE* f, const char* from, std::size_t n) noexcept {
-  const ssize_t r = write_some(f->_fileno, from, n);
-  if (r < 0)
-    f->_flags |= error_seen;
-  else if (f->_offset >= 0)
-    f->_offset += r;
-  return r;
-}
-
 void set_start(FILE* f, char* to) noexcept {
   f->_IO_read_base = f->_IO_read_ptr = f->_IO_read_end = f->_IO_write_base = to;
 }
@@ -69,22 +63,54 @@ void set_empty(FILE* f) noexcept {
   f->_IO_write_end = passes ? f->_IO_buf_base : f->_IO_buf_end;
 }
 
+// What the stream's buffer holds.
+struct buffered_output final : output_source {
+  explicit buffered_output(FILE* stream) noexcept : f(stream) {}
+  iovec rest() noexcept override { return {f->_IO_write_base, (f->_flags & putting) != 0 ? pending(f) : 0}; }
+  void written(std::size_t n) noexcept override {
+    set_start(f, f->_IO_write_base + n);
+    if (f->_offset >= 0) f->_offset += static_cast<off64_t>(n);
+  }
+  FILE* f;
+};
+
+// What goes past the buffer.
+struct direct_output final : output_source {
+  direct_output(FILE* stream, const char* bytes, std::size_t n) noexcept : f(stream), from(bytes), left(n) {}
+  iovec rest() noexcept override { return {const_cast<char*>(from), left}; }
+  void written(std::size_t n) noexcept override {
+    from += n;
+    left -= n;
+    if (f->_offset >= 0) f->_offset += static_cast<off64_t>(n);
+  }
+  FILE* f;
+  const char* from;
+  std::size_t left;
+};
+
+// Writes all of it. False: an error, which the stream shows.
+template <class Source>
+bool write_out(Source& source) noexcept {
+  while (source.rest().iov_len != 0)
+    if (write_some(source.f->_fileno, source) < 0) {
+      source.f->_flags |= error_seen;
+      return false;
+    }
+  return true;
+}
+
+bool stopped() noexcept {
+  return errno == wait::interrupt_errno(*scheduler::existing()->current());
+}
+
 // Writes out the buffer. False: an error. As with libc the rest is gone then; but what cancellation or a
 // timeout of one fiber has stopped may be the output of others, and stays.
 bool drain(FILE* f) noexcept {
   if (pending(f) == 0) return true;
-  while (pending(f) != 0) {
-    char* from = f->_IO_write_base;
-    const ssize_t n = write_to(f, from, pending(f));
-    if (n < 0) {
-      if (errno == wait::interrupt_errno(*scheduler::existing()->current())) return false;
-      set_empty(f);
-      return false;
-    }
-    if (f->_IO_write_base == from) set_start(f, from + std::min(pending(f), static_cast<std::size_t>(n)));
-  }
-  set_empty(f);
-  return true;
+  buffered_output all(f);
+  const bool good = write_out(all);
+  if ((f->_flags & putting) != 0 && (good || !stopped())) set_empty(f);
+  return good;
 }
 
 std::size_t room(const FILE* f) noexcept {
@@ -102,6 +128,13 @@ std::size_t whole_lines(const FILE* f, const char* from, std::size_t n) noexcept
   if ((f->_flags & line_buffered) == 0) return 0;
   const void* last = ::memrchr(from, '\n', n);
   return last == nullptr ? 0 : static_cast<std::size_t>(static_cast<const char*>(last) - from) + 1;
+}
+
+ssize_t put_rest(FILE* f, const char* from, std::size_t n, ssize_t taken) noexcept;
+
+// I2: after a wait, the rest cannot simply be put into the buffer.
+bool changed(const FILE* f, std::size_t left) noexcept {
+  return left != 0 && ((f->_flags & putting) == 0 || room(f) < left);
 }
 
 // Puts bytes into a stream for which `begin` was true, by libc's rules (_IO_new_file_xsputn): fill the
@@ -123,22 +156,27 @@ ssize_t put(FILE* f, const char* from, std::size_t n) noexcept {
   if (!drain(f)) return left == 0 ? -1 : taken();
 
   const auto block = static_cast<std::size_t>(f->_IO_buf_end - f->_IO_buf_base);
-  std::size_t direct = left - (block >= 128 ? left % block : 0);
-  while (direct != 0) {
-    const ssize_t r = write_to(f, from, direct);
-    if (r < 0) return taken();
-    from += r;
-    left -= static_cast<std::size_t>(r);
-    direct -= static_cast<std::size_t>(r);
-  }
+  direct_output direct(f, from, left - (block >= 128 ? left % block : 0));
+  const bool good = write_out(direct);
+  left -= static_cast<std::size_t>(direct.from - from);
+  from = direct.from;
+  if (!good) return taken();
 
+  if (changed(f, left)) return put_rest(f, from, left, taken());
   if (const std::size_t more = whole_lines(f, from, left); more != 0) {
     take(more);
     if (!drain(f)) return left == 0 ? -1 : taken() - 1;
   }
-  if (room(f) < left && !drain(f)) return taken();  // by unlocked calls of others meanwhile
+  if (changed(f, left)) return put_rest(f, from, left, taken());
   take(left);
   return taken();
+}
+
+// What is left once the stream has changed. `taken`: before.
+ssize_t put_rest(FILE* f, const char* from, std::size_t n, ssize_t taken) noexcept {
+  if (!begin(f)) return taken + static_cast<ssize_t>(sys::real.fwrite_unlocked(from, 1, n, f));
+  const ssize_t r = put(f, from, n);
+  return r < 0 ? r : taken + r;
 }
 
 // Puts bytes into the buffer if they just fit in.
@@ -239,6 +277,14 @@ bool stream::flush(FILE* f) noexcept {
   return !begin(f) || drain(f);
 }
 
+int stream::flush_last(FILE* f) noexcept {
+  const stream_lock mine(f, wait::mode::uninterruptible);
+  if (flush(f)) return 0;
+  const int error = errno;
+  set_empty(f);
+  return error;
+}
+
 size_t fwrite(const void* from, size_t size, size_t count, FILE* f) noexcept {
   const std::size_t n = size * count;
   if (n == 0) return 0;
@@ -279,7 +325,7 @@ int overflow(FILE* f, int value) noexcept {
 }
 
 int fflush(FILE* f) noexcept {
-  if (f == nullptr) return sys::real.fflush(nullptr);
+  if (f == nullptr) return flush_all();
   const stream_lock mine(f);
   if (!mine) return EOF;
   return flush(f) ? sys::real.fflush_unlocked(f) : EOF;
@@ -348,14 +394,7 @@ const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { commands.forke
 // command.
 template <class End>
 int flush_and_end(FILE* f, End end) noexcept {
-  int error = 0;
-  {
-    const stream_lock mine(f, wait::mode::uninterruptible);
-    if (!flush(f)) {
-      error = errno;
-      set_empty(f);
-    }
-  }
+  const int error = flush_last(f);
   const int r = end(about_to_end(f));
   if (error == 0 || r == EOF) return r;
   errno = error;

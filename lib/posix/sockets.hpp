@@ -16,7 +16,7 @@ ssize_t recvmsg(int fd, msghdr* message, int flags) noexcept;
 int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) noexcept;
 ssize_t send(int fd, const void* buffer, size_t size, int flags) noexcept;
 // Sends what can be sent at once, waiting until that is something.
-ssize_t send_some(int fd, const void* buffer, size_t size) noexcept;
+ssize_t send_some(int fd, class output_source& from) noexcept;  // files.hpp
 ssize_t sendto(int fd, const void* buffer, size_t size, int flags, const sockaddr* to,
                socklen_t to_size) noexcept;
 ssize_t sendmsg(int fd, const msghdr* message, int flags) noexcept;

@@ -38,6 +38,8 @@ int next(stream_lock& mine, FILE* f) noexcept;
 
 // Writes out what is pending, unless that is libc's to do. False: it could not; the stream shows an error.
 bool flush(FILE* f) noexcept;
+// The same for a stream that is about to end, in its turn: what cannot be written is gone. 0 or the errno.
+int flush_last(FILE* f) noexcept;
 
 inline std::size_t pending(const FILE* f) noexcept {
   return static_cast<std::size_t>(f->_IO_write_ptr - f->_IO_write_base);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "posix/descriptor.hpp"
+#include "posix/files.hpp"
 #include "posix/sockets.hpp"
 #include "posix/vector.hpp"
 #include "sys/raw.hpp"
@@ -65,12 +66,17 @@ ssize_t send(int fd, const void* buffer, size_t size, int flags) noexcept {
   return posix::sendto(fd, buffer, size, flags, nullptr, 0);
 }
 
-ssize_t send_some(int fd, const void* buffer, size_t size) noexcept {
+ssize_t send_some(int fd, output_source& from) noexcept {
   call c(fd, "send");
   return answer(transmit(
       c, 0, [] { return std::size_t{1}; },
-      [&](std::size_t, int extra) {
-        return sys::raw(SYS_sendto, fd, sys::word(buffer), static_cast<long>(size), extra, 0, 0);
+      [&](std::size_t, int extra) -> long {
+        const iovec v = from.rest();
+        if (v.iov_len == 0) return 0;
+        const long r =
+            sys::raw(SYS_sendto, fd, sys::word(v.iov_base), static_cast<long>(v.iov_len), extra, 0, 0);
+        if (r > 0) from.written(static_cast<std::size_t>(r));
+        return r;
       }));
 }
 

@@ -112,6 +112,26 @@ COIR_ROW_WITH(fibers_only, "cancel: every call that writes a stream; what was in
   }
 }
 
+COIR_ROW_WITH(fibers_only, "cancel: freopen gives up what its stream cannot write, and closes it") {
+  for (const bool cancels : {true, false}) {
+    both_ends e = make(kind::pipe);
+    const std::size_t filled = fill(e.b);
+    FILE* f = fdopen(dup(e.b), "w");
+    fputs("lost", f);
+    coir::fiber<void> reopens = coir::spawn([&] {
+      const coir::timeout limit(cancels ? 10s : 30ms);
+      errno = 0;
+      FILE* again = freopen("/dev/null", "w", f);
+      o.check(again == nullptr && errno == (cancels ? ECANCELED : ETIMEDOUT), name_of_error(errno));
+    });
+    settle();
+    if (cancels) reopens.cancel();
+    reopens.join();
+    e.b.close();
+    o.check(read_all(e.a).size() == filled, "closed, and nothing more arrives");
+  }
+}
+
 COIR_ROW_WITH(fibers_only, "cancel: one who prints takes nothing from the others") {
   both_ends e = make(kind::pipe);
   const std::size_t filled = fill(e.b);

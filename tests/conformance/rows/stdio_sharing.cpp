@@ -34,6 +34,94 @@ COIR_ROW("stdio output: lines of several flows stay whole while the reader is sl
   o.say("%zu bytes, whole lines: %d", all.size(), whole);
 }
 
+COIR_ROW("stdio output: what libc flushes by itself, beside a flow that waits in output, arrives once") {
+  const std::pair<const char*, void (*)(FILE*)> ways[] = {
+      {"fflush(nullptr)", [](FILE*) { fflush(nullptr); }},
+      {"fseek", [](FILE* f) { fseek(f, 0, SEEK_CUR); }},
+      {"rewind", [](FILE* f) { rewind(f); }},
+      {"setvbuf", [](FILE* f) { setvbuf(f, nullptr, _IOFBF, 256); }},
+      {"setvbuf, no buffer", [](FILE* f) { setvbuf(f, nullptr, _IONBF, 0); }},
+  };
+  const std::string text = pattern(2100);
+  for (const bool by_printing : {false, true})
+    for (const auto& [what, flush_it] : ways) {
+      both_ends e = make(kind::pipe);
+      const std::size_t filled = fill(e.b);
+      FILE* f = writer(e, _IOFBF, 1024);
+      std::string all;
+      std::atomic<bool> begins{false};
+      std::thread reader([&] {
+        while (!begins) nap(1);
+        nap(10);
+        all = read_all(e.a, std::size_t{1} << 40, 200, 16384);
+      });
+      fputs("begin ", f);
+      {
+        flow waits("waits", [&](log&) {
+          if (by_printing)
+            fputs(text.c_str(), f);
+          else
+            fflush(f);
+        });
+        settle();
+        begins = true;
+        flush_it(f);
+      }
+      fputs(" end", f);
+      fclose(f);
+      reader.join();
+      o.check(all.substr(filled) == "begin " + (by_printing ? text : "") + " end", what);
+    }
+}
+
+COIR_ROW("stdio output: fflush(nullptr) waits for a slow reader, and for the flow that uses a stream") {
+  both_ends e = make(kind::pipe), g = make(kind::pipe);
+  const std::size_t filled = fill(e.b), also = fill(g.b);
+  FILE *f = writer(e), *h = writer(g);
+  fputs("one", f);
+  fputs("two", h);
+  std::string all, others;
+  {
+    flow waits("waits", [&](log&) { fflush(h); });
+    settle();
+    flow reader("reader", [&](log& r) {
+      settle();
+      r.say("the flush waits");
+      others = read_all(g.a, also + 3);  // first: libc begins with the youngest stream
+      all = read_all(e.a, filled + 3);
+    });
+    COIR_OBSERVE(o, fflush(nullptr));
+  }
+  o.check(all.substr(filled) == "one" && others.substr(also) == "two", "all of it arrives");
+  fclose(f);
+  fclose(h);
+}
+
+COIR_ROW(
+    "stdio output: a plain thread in fflush(nullptr) beside a waiting flow keeps nobody from opening files") {
+  if (!on_fibers()) return;  // there it does
+  both_ends e = make(kind::pipe);
+  const std::size_t filled = fill(e.b);
+  FILE* f = writer(e);
+  fputs("text", f);
+  flow waits("waits", [&](log&) { fflush(f); });
+  settle();
+  std::atomic<bool> over{false};
+  std::thread all([&] {
+    fflush(nullptr);
+    over = true;
+  });
+  nap(20);
+  FILE* opened = fopen("/dev/null", "r");
+  o.check(opened != nullptr && !over, "fopen");
+  fclose(opened);
+  o.check(read_all(e.a, filled + 4).substr(filled) == "text", "arrives once");
+  waits.join();
+  while (!over) nap(1);
+  all.join();
+  fclose(f);
+}
+
 COIR_ROW("stdio output: flockfile keeps the others out until funlockfile") {
   both_ends e = make(kind::pipe);
   FILE* f = writer(e);
