@@ -50,7 +50,7 @@ class timed_out : public std::exception {
 /// naming this scope, a patched libc call returns -1 with ETIMEDOUT. It stays so until the scope is left. A
 /// fiber that does not wait is not stopped. Of several expired scopes the one that expired first is named.
 ///
-/// Context: the fiber that made it leaves it, in reverse order of making. Not movable.
+/// Context: the fiber that made it leaves it. Not movable.
 class timeout {
  public:
   /// Starts the time: `d`, any std::chrono duration; zero expires at the next wait. Throws

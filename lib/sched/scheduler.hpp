@@ -222,6 +222,10 @@ class scheduler {
 
   // Whether the current fiber is throwing an exception right now.
   bool unwinding() const noexcept { return eh_->uncaught != 0; }
+  // How many exceptions unwind the stack of `f`, a fiber of this thread; 0 for a guest's that does not run.
+  unsigned unwinding(const fiber& f) noexcept {
+    return current() == &f ? eh_->uncaught : f.eh_uncaught & ~carries_mark;
+  }
   std::uint32_t live() const noexcept { return live_; }
   base::list_node& fibers() noexcept { return fibers_; }
   context::stack_pool& stacks() noexcept { return stacks_; }

@@ -41,7 +41,7 @@ void offload(offload_job& job) {
 
 void throw_if_interrupted() {
   sched::scheduler* s = sched::scheduler::existing();
-  if (s != nullptr && !s->unwinding()) wait::throw_if_interrupted(*s->current());
+  if (s != nullptr) wait::throw_if_interrupted(*s->current());
 }
 
 }  // namespace coir::detail

@@ -17,8 +17,7 @@ std::string_view name() {
 }
 
 void check_cancelled() {
-  sched::scheduler& s = sched::scheduler::ensure();
-  if (!s.unwinding()) wait::throw_if_interrupted(*s.current());
+  wait::throw_if_interrupted(*sched::scheduler::ensure().current());
 }
 
 shield::shield() {
@@ -45,7 +44,7 @@ switch_request begin_yield() {
 }
 
 void finish_interrupted_yield(fiber_base* self) {
-  if (!sched::record(self)->home->unwinding()) wait::throw_interrupt(*sched::record(self));
+  wait::throw_if_interrupted(*sched::record(self));
 }
 
 namespace {

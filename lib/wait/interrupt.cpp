@@ -41,6 +41,13 @@ void send(sched::fiber& f, std::exception_ptr error) {
     detail::release(&f);  // its thread is gone, and it has ended
 }
 
+// What of `pending` it is to hear of now.
+std::uint8_t heard(const sched::fiber& f) noexcept {
+  if (f.pending == 0 || f.home->unwinding(f) == 0) return f.pending;
+  const int timeout = first_expired(f) != nullptr ? timeout_expired : 0;
+  return static_cast<std::uint8_t>((f.pending & deadlock_found) | timeout);
+}
+
 }  // namespace
 
 bool on_deadlock(sched::scheduler& s) noexcept {
@@ -56,7 +63,10 @@ bool on_deadlock(sched::scheduler& s) noexcept {
     return true;
   }
   if (main.waiting == nullptr || main.waiting->heeds_handlers_only) {
-    base::write_text(2, "coir: the main fiber's wait cannot be interrupted; giving up\n");
+    base::write_text(
+        2,
+        "coir: the main fiber waits for what no exception can end (a lock of libc, a helper thread, or "
+        "clean-up while an exception unwinds): the program ends here\n");
     std::abort();
   }
   deliver(main, deadlock_found);
@@ -88,7 +98,10 @@ void on_signal(sched::scheduler& s, bool asleep) noexcept {
 
 // A thread ends while fibers of it have not: they are cancelled and run to their ends.
 void on_thread_end(sched::scheduler& s) noexcept {
-  base::write_text(2, "coir: a thread ended while fibers of it had not; they are cancelled:\n");
+  base::write_text(
+      2,
+      "coir: a thread ends before these fibers of it, which are cancelled (join them before, or end the "
+      "thread's function by coir::run):\n");
   for (base::list_node* n = s.fibers().next; n != &s.fibers(); n = n->next) {
     auto* f = sched::fiber_of(n);
     sched::describe(2, *f);
@@ -109,7 +122,7 @@ void deliver(sched::fiber& f, interrupt what) noexcept {
   f.interrupts = static_cast<std::uint8_t>(f.interrupts | what);
   refresh(f);
   waiter* w = f.waiting;
-  if (f.pending == 0 || w == nullptr || w->heeds_handlers_only) return;
+  if (w == nullptr || w->heeds_handlers_only || heard(f) == 0) return;
   if (w->claim(outcome::interrupted)) w->wake();
 }
 
@@ -119,7 +132,7 @@ void cancel_fiber(sched::fiber& f) noexcept {
   try {
     send(f, nullptr);
   } catch (const std::bad_alloc&) {
-    base::write_text(2, "coir: no memory to cancel a fiber of another thread\n");
+    base::write_text(2, "coir: a fiber of another thread was not cancelled: no memory for the message\n");
   }
 }
 
@@ -136,8 +149,9 @@ void throw_interrupt(sched::fiber& f) {
     refresh(f);
     throw deadlock();
   }
-  if ((f.pending & cancel) != 0) throw cancelled();
-  if ((f.pending & raise) != 0) {
+  const std::uint8_t now = heard(f);
+  if ((now & cancel) != 0) throw cancelled();
+  if ((now & raise) != 0) {
     f.interrupts = static_cast<std::uint8_t>(f.interrupts & ~raise);
     refresh(f);
     std::rethrow_exception(std::exchange(f.raised, nullptr));
@@ -147,13 +161,29 @@ void throw_interrupt(sched::fiber& f) {
   throw timed_out(scope);
 }
 
+void throw_pending(sched::fiber& f) {
+  if (f.home->unwinding(f) == 0 || first_expired(f) != nullptr) throw_interrupt(f);
+}
+
+mode begin_wait_unwinding(sched::fiber& f) {
+  throw_if_interrupted(f);
+  const unsigned depth = f.home->unwinding(f);
+  for (const timeout_scope* t = f.timeouts; t != nullptr; t = t->outer_)
+    if (t->unwinding_ >= depth) return mode::interruptible;
+  return mode::uninterruptible;
+}
+
 int interrupt_errno(const sched::fiber& f) noexcept {
-  if (f.pending == 0) return 0;
-  return (f.pending & ~timeout_expired) != 0 ? ECANCELED : ETIMEDOUT;
+  if (__builtin_expect(f.pending == 0, 1)) return 0;
+  const std::uint8_t now = heard(f);
+  return (now & ~timeout_expired) != 0 ? ECANCELED : now != 0 ? ETIMEDOUT : 0;
 }
 
 timeout_scope::timeout_scope(sched::scheduler& s, base::nanoseconds deadline) noexcept
-    : fiber_(s.current()), outer_(fiber_->timeouts), shield_depth_(fiber_->shield_depth) {
+    : fiber_(s.current()),
+      outer_(fiber_->timeouts),
+      shield_depth_(fiber_->shield_depth),
+      unwinding_(s.unwinding(*fiber_)) {
   fiber_->timeouts = this;
   timer_.fire = on_expiry;
   timer_.scope = this;
@@ -170,10 +200,22 @@ void timeout_scope::arm(base::nanoseconds deadline) noexcept {
     s.add_timer(&timer_);
 }
 
+// Scopes need not be left in the order of making. Of one that another fiber leaves nothing may be looked at:
+// the fiber that made it may be gone.
 timeout_scope::~timeout_scope() {
-  COIR_CHECK(sched::scheduler::existing() == fiber_->home && fiber_->timeouts == this);
+  sched::scheduler* s = sched::scheduler::existing();
+  timeout_scope** at = s != nullptr && s->current() == fiber_ ? &fiber_->timeouts : nullptr;
+  while (at != nullptr && *at != this) at = *at != nullptr ? &(*at)->outer_ : nullptr;
+  if (at == nullptr) {
+    base::write_text(2,
+                     "coir: a coir::timeout is destroyed by another fiber than made it: make it a local "
+                     "variable of the function whose waits it limits\n");
+    if (base::describe_current_fiber != nullptr) base::describe_current_fiber(2);
+    std::abort();
+  }
   cancel();
-  fiber_->timeouts = outer_;
+  *at = outer_;
+  refresh(*fiber_);
 }
 
 void timeout_scope::cancel() noexcept {
@@ -199,8 +241,9 @@ void timeout_scope::on_expiry(sched::timer* t) noexcept {
 
 const timeout_scope* first_expired(const sched::fiber& f) noexcept {
   const timeout_scope* first = nullptr;
+  const unsigned depth = f.home->unwinding(f);
   for (const timeout_scope* t = f.timeouts; t != nullptr; t = t->outer_)
-    if (t->expired_ && t->shield_depth_ >= f.shield_depth &&
+    if (t->expired_ && t->shield_depth_ >= f.shield_depth && t->unwinding_ >= depth &&
         (first == nullptr || t->timer_.when < first->timer_.when))
       first = t;
   return first;

@@ -5,6 +5,10 @@
 // wait tests one byte. Both are touched by the fiber's own thread only; other threads send a message.
 // Cancellation and timeouts are sticky: every wait fails until the fiber ends or the scope is left. A raised
 // exception is thrown once.
+//
+// While the stack of the fiber unwinds, its waits are destructors' clean-up, out of which nothing may be
+// thrown: they hear only of the timeouts made inside, in which what is thrown can be caught. Deadlock alone
+// still ends a patched call. `pending` does not know of that, as unwinding begins and ends unheard.
 #pragma once
 
 #include <errno.h>
@@ -26,14 +30,16 @@ inline bool interrupt_pending(const sched::fiber& f) noexcept {
 
 // The C++ way to hear of it: throws cancelled, timed_out, deadlock or the raised exception.
 [[noreturn]] void throw_interrupt(sched::fiber& f);
-// Throws if something is pending for the current fiber.
+// With something pending: throws, unless the stack unwinds and it is to wait.
+void throw_pending(sched::fiber& f);
+// Throws if there is something that the current fiber is to hear of now.
 inline void throw_if_interrupted(sched::fiber& f) {
-  if (__builtin_expect(interrupt_pending(f), 0)) throw_interrupt(f);
+  if (__builtin_expect(interrupt_pending(f), 0)) throw_pending(f);
 }
-// How a C++ call is to wait: throws if something is pending. While the stack of the fiber unwinds, nothing
-// may be thrown (a destructor that waits would end the process), so its waits are not interrupted then.
+mode begin_wait_unwinding(sched::fiber& f);
+// How a C++ call is to wait; throws as throw_if_interrupted.
 inline mode begin_wait(sched::scheduler& s) {
-  if (__builtin_expect(s.unwinding(), 0)) return mode::uninterruptible;
+  if (__builtin_expect(s.unwinding(), 0)) return begin_wait_unwinding(*s.current());
   throw_if_interrupted(*s.current());
   return mode::interruptible;
 }
@@ -81,12 +87,14 @@ class timeout_scope {
 
   friend void refresh(sched::fiber& f) noexcept;
   friend const timeout_scope* first_expired(const sched::fiber& f) noexcept;
+  friend mode begin_wait_unwinding(sched::fiber& f);
   friend void rearm_after_fork(sched::fiber& f) noexcept;
 
   scope_timer timer_;
   sched::fiber* fiber_;
   timeout_scope* outer_;
   std::uint32_t shield_depth_;
+  unsigned unwinding_;  // how many exceptions unwound the stack when it was made
   bool expired_ = false;
 };
 

@@ -50,6 +50,46 @@ void still_usable(log& o, const both_ends& e, const std::string& what) {
 
 }  // namespace
 
+COIR_ROW_WITH(fibers_only, "cancel: while the stack unwinds, calls wait; limits made inside end them") {
+  both_ends full = make(kind::pipe), empty = make(kind::unix_stream);
+  const std::size_t filled = fill(full.b);
+  FILE* f = fdopen(dup(full.b), "w");
+  fputs("flushed ", f);
+  set_timeout(empty.a, SO_RCVTIMEO, 20'000);
+  struct clean_up {
+    log& o;
+    FILE* f;
+    const both_ends &full, &empty;
+    ~clean_up() {
+      o.check(fflush(f) == 0, "fflush");
+      o.check(write(full.b, "written", 7) == 7, "write");
+      o.check(recv(empty.a, buffer, 1, 0) == -1 && errno == EAGAIN, "SO_RCVTIMEO");
+      const coir::timeout limit(20ms);
+      o.check(recv(empty.b, buffer, 1, 0) == -1 && errno == ETIMEDOUT, "a timeout of its own");
+    }
+  };
+  for (const bool cancels : {true, false}) {
+    auto doomed = coir::spawn([&] {
+      const coir::timeout around(cancels ? 10s : 10ms);
+      const clean_up c{o, f, full, empty};
+      coir::this_fiber::sleep_for(1h);
+    });
+    settle();
+    if (cancels) doomed.cancel();
+    nap(20);
+    o.check(!doomed.ready(), "waits for the reader");
+    read_all(full.a, filled);
+    try {
+      doomed.get();
+    } catch (...) {
+    }
+    o.check(bytes_waiting(full.a) == (cancels ? 15 : 7), "all arrives");
+    read_all(full.a, cancels ? 15 : 7);
+    fill(full.b);
+  }
+  fclose(f);
+}
+
 COIR_ROW_WITH(fibers_only, "cancel: every receiving call") {
   for (const kind k : {kind::tcp, kind::unix_stream, kind::unix_datagram, kind::udp}) {
     const both_ends e = make(k);

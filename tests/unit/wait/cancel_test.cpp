@@ -138,6 +138,69 @@ TEST_CASE_METHOD(virtual_time, "cancel: destructors run, and may wait, while the
   CHECK(elapsed() == 1ms);
 }
 
+TEST_CASE_METHOD(virtual_time,
+                 "cancel: while the stack unwinds, limits made inside end waits, others do not") {
+  struct clean_up {
+    std::string& log;
+    ~clean_up() {
+      const bool in_time = coir::with_timeout(2ms, [] { this_fiber::sleep_for(1h); });
+      log += in_time ? "slept " : "limited ";
+      coir::event never_set;
+      log += never_set.wait_for(1ms) ? "set " : "waited ";
+      this_fiber::sleep_for(10ms);
+      this_fiber::check_cancelled();
+      this_fiber::yield();
+      log += "rested";
+    }
+  };
+  for (const bool cancels : {true, false}) {
+    std::string log;
+    const auto began = elapsed();
+    auto f = coir::spawn([&] {
+      const coir::timeout around(3ms);
+      const clean_up c{log};
+      if (!cancels) throw std::runtime_error("failed");
+      this_fiber::sleep_for(1h);
+    });
+    this_fiber::yield();
+    if (cancels) f.cancel();
+    f.join();
+    CHECK(log == "limited waited rested");
+    CHECK(elapsed() - began == 13ms);
+  }
+}
+
+TEST_CASE_METHOD(virtual_time,
+                 "cancel: destructors within a destructor's own unwinding are not limited by it") {
+  std::string log;
+  struct inner {
+    std::string& log;
+    ~inner() {
+      this_fiber::sleep_for(5ms);
+      log += "inner ";
+    }
+  };
+  struct outer {
+    std::string& log;
+    ~outer() {
+      const bool in_time = coir::with_timeout(2ms, [&] {
+        const inner i{log};
+        this_fiber::sleep_for(1h);
+      });
+      log += in_time ? "in time" : "limited";
+    }
+  };
+  auto f = coir::spawn([&] {
+    const outer o{log};
+    this_fiber::sleep_for(1h);
+  });
+  this_fiber::yield();
+  f.cancel();
+  f.join();
+  CHECK(log == "inner limited");
+  CHECK(elapsed() == 7ms);
+}
+
 TEST_CASE_METHOD(virtual_time, "cancel: a fiber cancels itself at its next wait") {
   coir::fiber<int> self;
   self = coir::spawn([&] {

@@ -2,6 +2,7 @@
 #include <coir/coir.hpp>
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -179,6 +180,23 @@ TEST_CASE_METHOD(virtual_time, "timeout: a scope may end during unwinding by the
   CHECK(caught);
   this_fiber::sleep_for(2h);
   CHECK(elapsed() == 2h + 1ms);
+}
+
+TEST_CASE_METHOD(virtual_time,
+                 "timeout: scopes left in another order than they were made in stay what they are") {
+  auto outer = std::make_unique<coir::timeout>(1ms);
+  auto inner = std::make_unique<coir::timeout>(3ms);
+  auto innermost = std::make_unique<coir::timeout>(1h);
+  outer.reset();
+  this_fiber::sleep_for(2ms);
+  inner.reset();
+  this_fiber::sleep_for(5ms);
+  auto last = std::make_unique<coir::timeout>(1ms);
+  innermost.reset();
+  CHECK(throws<coir::timed_out>([&] { this_fiber::sleep_for(1h); }));
+  last.reset();
+  this_fiber::sleep_for(1ms);
+  CHECK(elapsed() == 9ms);
 }
 
 TEST_CASE_METHOD(virtual_time, "timeout: ends waits that have a deadline of their own, whichever is first") {
