@@ -1,6 +1,7 @@
 // Child processes, and signals that are waited for.
 #include <errno.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -32,9 +33,11 @@ COIR_HOOK int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
   return COIR_COOPERATIVE ? posix::waitid(type, id, info, options) : real.waitid(type, id, info, options);
 }
 COIR_HOOK int system(const char* command) {
+  posix::shared_with_child();
   return COIR_COOPERATIVE ? posix::system(command) : real.system(command);
 }
 COIR_HOOK FILE* popen(const char* command, const char* mode) {
+  posix::shared_with_child();
   return posix::popen(command, mode);
 }
 COIR_HOOK int pclose(FILE* f) {
@@ -42,6 +45,45 @@ COIR_HOOK int pclose(FILE* f) {
   if (f != nullptr) posix::about_to_end(f);
   return real.pclose(f);
 }
+
+COIR_HOOK int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
+                          const posix_spawnattr_t* how, char* const* arguments, char* const* environment) {
+  posix::shared_with_child();
+  return real.posix_spawn(pid, path, actions, how, arguments, environment);
+}
+COIR_HOOK int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
+                           const posix_spawnattr_t* how, char* const* arguments, char* const* environment) {
+  posix::shared_with_child();
+  return real.posix_spawnp(pid, file, actions, how, arguments, environment);
+}
+
+// The other two return twice, or onto another stack: noted on the way to libc's own, by a jump. As
+// shared_with_child: of two threads that count at once one is enough.
+#if defined(__x86_64__)
+#define COIR_COUNT_AND_JUMP(to)                                    \
+  "  movq _ZN4coir7reactor13private_epochE@GOTPCREL(%rip), %r11\n" \
+  "  addl $1, (%r11)\n"                                            \
+  "  jmp *" to "@GOTPCREL(%rip)\n"
+#else
+#define COIR_COUNT_AND_JUMP(to)                                    \
+  "  adrp x16, :got:_ZN4coir7reactor13private_epochE\n"            \
+  "  ldr x16, [x16, :got_lo12:_ZN4coir7reactor13private_epochE]\n" \
+  "  ldr w17, [x16]\n"                                             \
+  "  add w17, w17, #1\n"                                           \
+  "  str w17, [x16]\n"                                             \
+  "  b " to "\n"
+#endif
+#define COIR_CHILD_HOOK(name, to)                                                                  \
+  __asm__(                                                                                         \
+      ".pushsection coir_hooks,\"ax\",@progbits\n"                                                 \
+      ".p2align 4\n"                                                                               \
+      ".globl " name                                                                               \
+      "\n"                                                                                         \
+      ".type " name ", @function\n" name ":\n" COIR_COUNT_AND_JUMP(to) ".size " name ", . - " name \
+                                                                       "\n"                        \
+                                                                       ".popsection\n");
+COIR_CHILD_HOOK("vfork", "__vfork")
+COIR_CHILD_HOOK("clone", "__clone")
 
 COIR_HOOK int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* t) {
   return COIR_COOPERATIVE

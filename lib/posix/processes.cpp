@@ -235,6 +235,10 @@ int start_shell(pid_t& pid, const char* command) noexcept {
 
 }  // namespace
 
+void shared_with_child() noexcept {
+  reactor::private_epoch.fetch_add(1, std::memory_order_relaxed);
+}
+
 int system(const char* command) noexcept {
   if (command == nullptr) return ::access("/bin/sh", X_OK) == 0 ? 1 : 0;
   if (const int error = wait::interrupt_errno(*scheduler::existing()->current()))

@@ -11,4 +11,8 @@ int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept;
 // Kills the command if the fiber is cancelled, and returns -1 with ECANCELED.
 int system(const char* command) noexcept;
 
+// (any) A child begins without a fork that coir is told of. It has the same open descriptions until it has
+// closed them: what is known of sockets that were this process's alone is void.
+void shared_with_child() noexcept;
+
 }  // namespace coir::posix

@@ -341,6 +341,10 @@ real_functions real = {
 #undef COIR_REAL
 };
 
+bool patch_present() noexcept {
+  return coir_patch_behind != nullptr;
+}
+
 void resolve_real(void* (*find)(const char* name)) noexcept {
 #define COIR_REAL(result, name, parameters, fallback) replace(real.name, find(#name));
 #include "sys/real.def"

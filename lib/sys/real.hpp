@@ -17,6 +17,7 @@
 #include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -41,6 +42,9 @@ struct real_functions {
 };
 
 extern real_functions real;
+
+// Whether this process has coir-patch, by when its constructors run.
+bool patch_present() noexcept;
 
 // Finds the next definition of each name behind the caller's object. Called once, by coir-patch, which passes
 // the dlsym that sees what stands behind it.

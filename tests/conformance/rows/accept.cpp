@@ -2,6 +2,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,6 +13,11 @@
 #include "../things.hpp"
 
 using namespace conformance;
+
+// Counts what may share descriptors with another process; null where there is no coir.
+namespace coir::reactor {
+extern std::atomic<std::uint32_t> private_epoch __attribute__((weak));
+}  // namespace coir::reactor
 
 namespace {
 
@@ -158,6 +166,33 @@ COIR_ROW("accept: a listener shared with another process loses no connection and
   }
   stop = true;
   clients.push_back(connected(l));
+}
+
+COIR_ROW("accept: no child that may share the listener goes unnoticed, however it is made") {
+  if (&coir::reactor::private_epoch == nullptr) return;  // there is nothing to take note
+  const auto noticed = [&](const char* what, auto make_child) {
+    const std::uint32_t before = coir::reactor::private_epoch;
+    make_child();
+    o.check(coir::reactor::private_epoch != before, what);
+  };
+  const char* const arguments[] = {"true", nullptr};
+  auto* const argv = const_cast<char* const*>(arguments);
+  const auto reap = [](pid_t child) { waitpid(child, nullptr, 0); };
+  pid_t child = 0;
+  noticed("posix_spawn", [&] { posix_spawn(&child, "/bin/true", nullptr, nullptr, argv, environ); });
+  reap(child);
+  noticed("posix_spawnp", [&] { posix_spawnp(&child, "true", nullptr, nullptr, argv, environ); });
+  reap(child);
+  noticed("vfork", [&] {
+    child = vfork();
+    if (child == 0) {
+      execv("/bin/true", argv);
+      _exit(1);
+    }
+    reap(child);
+  });
+  noticed("system", [] { system("true"); });
+  noticed("popen", [] { pclose(popen("true", "r")); });
 }
 
 COIR_ROW("accept: the connection that is gone before it is accepted is still one") {
