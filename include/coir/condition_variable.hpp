@@ -21,7 +21,7 @@ class condition_variable {
 
   /// Releases `lock`, waits for a notification, takes it again. Suspends. Spurious wake-ups do not happen,
   /// but others may have run since the notification. Throws cancelled, timed_out or what was raised; `lock`
-  /// is held again then.
+  /// is held again then. Throws std::system_error (operation_not_permitted) if the caller does not hold it.
   void wait(std::unique_lock<mutex>& lock) {
     detail::wait_frame frame;
     detail::switch_fibers(begin_wait(frame, *lock.mutex()));

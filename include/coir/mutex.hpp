@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 
+#include "coir/detail/fiber_base.hpp"
 #include "coir/detail/time.hpp"
 #include "coir/detail/wait_list.hpp"
 
@@ -13,8 +14,8 @@ namespace coir {
 ///
 /// Meets the standard's TimedLockable. Held across waits if need be: who wants it parks, the thread goes on.
 /// Handed to the longest waiting first. Costs nothing but a store each way while uncontended in a
-/// single-threaded process, one atomic operation each way otherwise. Unlocked by whom it was locked, on any
-/// thread; not recursive: locking it twice waits for ever. Destroyed only when unlocked and unwanted.
+/// single-threaded process, one atomic operation each way otherwise. Unlocked by the fiber (or plain thread)
+/// that locked it; not recursive: locking it twice waits for ever. Destroyed only when unlocked and unwanted.
 class mutex {
  public:
   mutex() noexcept = default;
@@ -40,41 +41,49 @@ class mutex {
   bool try_lock_until(std::chrono::time_point<Clock, Duration> t) {
     return try_fast() || lock_until(detail::deadline_at(t));
   }
-  /// Gives the lock to the longest waiting, or frees it. Never suspends.
-  void unlock() noexcept {
+  /// Gives the lock to the longest waiting, or frees it. Never suspends. Throws std::system_error
+  /// (operation_not_permitted), naming who holds it, if that is not the caller; a lock_guard cannot let that
+  /// out, and the program ends with it.
+  void unlock() {
+    std::uintptr_t mine = detail::owner_mark();
     if (detail::single_threaded()) {
-      if (__builtin_expect(state_.load(std::memory_order_relaxed) == held, 1)) {
+      if (__builtin_expect(state_.load(std::memory_order_relaxed) == mine, 1)) {
         state_.store(open, std::memory_order_relaxed);
         return;
       }
-    } else {
-      // release: pairs with the acquire in try_fast. From `wanted` it becomes `held`, which is as good until
-      // unlock_slow says what it is.
-      if (__builtin_expect(state_.fetch_sub(1, std::memory_order_release) == held, 1)) return;
+    } else if (__builtin_expect(state_.compare_exchange_strong(mine, open, std::memory_order_release,
+                                                               std::memory_order_relaxed),
+                                1)) {  // release: pairs with the acquire in try_fast
+      return;
     }
     unlock_slow();
   }
 
  private:
   friend class condition_variable;
-  enum : std::uint32_t { open = 0, held = 1, wanted = 2 };  // wanted: held, and somebody may wait
+  // Its owner's mark, and `wanted` if somebody may wait.
+  enum : std::uintptr_t { open = 0, wanted = 1 };
 
   bool try_fast() noexcept {
     if (detail::single_threaded()) {
       if (__builtin_expect(state_.load(std::memory_order_relaxed) != open, 0)) return false;
-      state_.store(held, std::memory_order_relaxed);
+      state_.store(detail::owner_mark(), std::memory_order_relaxed);
       return true;
     }
-    std::uint32_t expected = open;
-    return state_.compare_exchange_strong(expected, held, std::memory_order_acquire);  // pairs with unlock
+    std::uintptr_t expected = open;
+    return state_.compare_exchange_strong(expected, detail::owner_mark(),
+                                          std::memory_order_acquire);  // pairs with unlock
+  }
+  std::uintptr_t owner() const noexcept {
+    return state_.load(std::memory_order_relaxed) & ~std::uintptr_t{wanted};
   }
   void lock_slow();
   bool lock_until(std::int64_t deadline_ns);
   void lock_uninterruptible() noexcept;
-  void unlock_slow() noexcept;
+  void unlock_slow();
   bool wait_for_lock(std::int64_t deadline_ns, bool interruptible);
 
-  std::atomic<std::uint32_t> state_{open};
+  std::atomic<std::uintptr_t> state_{open};
   detail::wait_list waiters_;
 };
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "coir/detail/fiber_base.hpp"
 #include "coir/detail/time.hpp"
 #include "coir/detail/wait_list.hpp"
 
@@ -14,8 +15,8 @@ namespace coir {
 ///
 /// Served in the order of their coming: a reader that comes after a waiting writer waits for it, so neither
 /// side starves, and readers that wait in a row go on together. Held across waits if need be. Unlocked by
-/// whom it was locked, on any thread. Not recursive, and a reader cannot become a writer: it would wait for
-/// itself. Destroyed only when unlocked and unwanted.
+/// the fiber (or plain thread) that locked it. Not recursive, and a reader cannot become a writer: it would
+/// wait for itself. Destroyed only when unlocked and unwanted.
 class shared_mutex {
  public:
   shared_mutex() noexcept = default;
@@ -41,8 +42,9 @@ class shared_mutex {
   bool try_lock_until(std::chrono::time_point<Clock, Duration> t) {
     return try_lock() || lock_until(detail::deadline_at(t), writing);
   }
-  /// Ends writing; gives the lock to those who wait longest. Never suspends.
-  void unlock() noexcept { release(writing); }
+  /// Ends writing; gives the lock to those who wait longest. Never suspends. Throws std::system_error
+  /// (operation_not_permitted) if the caller does not write.
+  void unlock() { release(writing); }
 
   /// Takes the lock for reading. Suspends while a writer has it or waits for it. Throws as lock.
   void lock_shared() {
@@ -61,8 +63,9 @@ class shared_mutex {
   bool try_lock_shared_until(std::chrono::time_point<Clock, Duration> t) {
     return try_lock_shared() || lock_until(detail::deadline_at(t), reading);
   }
-  /// Ends reading; the last reader gives the lock to those who wait longest. Never suspends.
-  void unlock_shared() noexcept { release(reading); }
+  /// Ends reading; the last reader gives the lock to those who wait longest. Never suspends. Throws
+  /// std::system_error (operation_not_permitted) if nobody reads.
+  void unlock_shared() { release(reading); }
 
  private:
   enum use : std::ptrdiff_t { writing = -1, reading = 1 };
@@ -71,22 +74,30 @@ class shared_mutex {
   bool try_take(use u) noexcept {
     waiters_.lock.lock();
     const bool got = free_for_locked(u) && waiters_.empty();
-    if (got) held_ += u;
+    if (got) take_locked(u, detail::owner_mark());
     waiters_.lock.unlock();
     return got;
   }
-  void release(use u) noexcept {
+  void take_locked(use u, std::uintptr_t who) noexcept {
+    held_ += u;
+    if (u == writing) writer_ = who;
+  }
+  void release(use u) {
     waiters_.lock.lock();
+    if (__builtin_expect(u == writing ? held_ != writing || writer_ != detail::owner_mark() : held_ <= 0, 0))
+      check_release_locked(u);
     held_ -= u;
     if (!waiters_.empty()) serve_locked();
     waiters_.lock.unlock();
   }
+  void check_release_locked(use u);  // unlocks if it throws
   bool lock_until(std::int64_t deadline_ns, use u);
   // `beginner` is not asleep yet: it need not be woken.
   void serve_locked(const detail::wait_node* beginner = nullptr) noexcept;
 
   detail::wait_list waiters_;
-  std::ptrdiff_t held_ = 0;  // readers, or -1: a writer; guarded by waiters_.lock
+  std::ptrdiff_t held_ = 0;    // readers, or -1: a writer; guarded by waiters_.lock
+  std::uintptr_t writer_ = 0;  // its owner_mark; void while there is none
 };
 
 }  // namespace coir

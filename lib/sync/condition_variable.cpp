@@ -1,18 +1,20 @@
 #include "coir/condition_variable.hpp"
 
+#include "sync/owner.hpp"
 #include "wait/interrupt.hpp"
 #include "wait/waiter.hpp"
 
 namespace coir {
 
 bool condition_variable::wait_until_ns(std::unique_lock<mutex>& lock, std::int64_t deadline_ns) {
+  mutex& inner = *lock.mutex();
+  sync::expect_caller("coir::condition_variable::wait", inner.owner());
   sched::scheduler& s = sched::scheduler::ensure();
   const wait::mode m = wait::begin_wait(s);
   wait::queued_waiter w(s);
   waiters_.lock.lock();
   wait::enqueue_locked(waiters_, w);
   waiters_.lock.unlock();
-  mutex& inner = *lock.mutex();
   inner.unlock();
   const wait::outcome o = wait::park_queued(waiters_, w, "condition_variable", deadline_ns, m);
   inner.lock_uninterruptible();
@@ -21,6 +23,7 @@ bool condition_variable::wait_until_ns(std::unique_lock<mutex>& lock, std::int64
 }
 
 detail::switch_request condition_variable::begin_wait(detail::wait_frame& frame, mutex& held) {
+  sync::expect_caller("coir::condition_variable::wait", held.owner());
   sched::scheduler& s = sched::scheduler::ensure();
   const wait::mode m = wait::begin_wait(s);
   auto* w = ::new (frame.bytes) wait::queued_waiter(s);

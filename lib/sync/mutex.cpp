@@ -2,10 +2,11 @@
 
 #include <system_error>
 
+#include "sync/owner.hpp"
 #include "wait/interrupt.hpp"
 #include "wait/waiter.hpp"
 
-// I1: `state_` becomes `wanted` and a waiter enters `waiters_` under its lock, and `unlock_slow` holds it
+// I1: `state_` gets `wanted` and a waiter enters `waiters_` under its lock, and `unlock_slow` holds it
 // too, so an unlock that finds `wanted` finds the waiter.
 // I2: unlock_slow hands the lock over: state_ never shows `open` in between, so nobody overtakes.
 // I3: after state_ shows `open` unlock touches nothing: who takes the lock then may destroy it.
@@ -27,11 +28,11 @@ bool mutex::wait_for_lock(std::int64_t deadline_ns, bool interruptible) {
   const wait::mode m = interruptible ? wait::begin_wait(s) : wait::mode::uninterruptible;
   wait::queued_waiter w;
   waiters_.lock.lock();
-  std::uint32_t seen = state_.load(std::memory_order_relaxed);
+  std::uintptr_t seen = state_.load(std::memory_order_relaxed);
   for (;;) {
-    const std::uint32_t next = seen == open ? held : wanted;
+    const std::uintptr_t next = seen == open ? detail::owner_mark() : seen | wanted;
     // acquire: pairs with unlock, for the case that it became free
-    if (seen == wanted || state_.compare_exchange_weak(seen, next, std::memory_order_acquire)) break;
+    if ((seen & wanted) != 0 || state_.compare_exchange_weak(seen, next, std::memory_order_acquire)) break;
   }
   if (seen == open) {
     waiters_.lock.unlock();
@@ -44,15 +45,18 @@ bool mutex::wait_for_lock(std::int64_t deadline_ns, bool interruptible) {
   return o == wait::outcome::notified;
 }
 
-void mutex::unlock_slow() noexcept {
+void mutex::unlock_slow() {
+  const std::uintptr_t owner = this->owner();
+  sync::expect_caller("coir::mutex::unlock", owner);
   for (;;) {
     waiters_.lock.lock();
     wait::queued_waiter* w = wait::claim_first_locked(waiters_);
     // Who is handed the lock is ordered by claim.
-    state_.store(w != nullptr && !waiters_.empty() ? wanted : held, std::memory_order_relaxed);
+    const std::uintptr_t next = w != nullptr ? reinterpret_cast<std::uintptr_t>(w->fiber) : owner;
+    state_.store(w != nullptr && !waiters_.empty() ? next | wanted : next, std::memory_order_relaxed);
     waiters_.lock.unlock();
     if (w != nullptr) return w->wake();
-    std::uint32_t seen = held;
+    std::uintptr_t seen = owner;
     // release: pairs with the next try_fast
     if (state_.compare_exchange_strong(seen, open, std::memory_order_release)) return;  // I3
   }
@@ -81,9 +85,9 @@ bool recursive_mutex::try_lock() {
 }
 
 void recursive_mutex::unlock() {
-  if (owner_.load(std::memory_order_relaxed) != sched::scheduler::ensure().current())
-    throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
-                            "coir::recursive_mutex::unlock: the calling fiber does not hold it");
+  if (const void* owner = owner_.load(std::memory_order_relaxed);
+      owner != sched::scheduler::ensure().current())
+    sync::refuse_unlock("coir::recursive_mutex::unlock", reinterpret_cast<std::uintptr_t>(owner));
   if (--depth_ != 0) return;
   owner_.store(nullptr, std::memory_order_relaxed);
   inner_.unlock();

@@ -1,5 +1,6 @@
 #include "coir/shared_mutex.hpp"
 
+#include "sync/owner.hpp"
 #include "wait/interrupt.hpp"
 #include "wait/waiter.hpp"
 
@@ -15,9 +16,17 @@ void shared_mutex::serve_locked(const detail::wait_node* beginner) noexcept {
     if (!free_for_locked(u)) return;
     wait::dequeue_locked(waiters_, w);
     if (!w.claim(wait::outcome::notified)) continue;  // gave up
-    held_ += u;
+    take_locked(u, reinterpret_cast<std::uintptr_t>(w.fiber));
     if (&w != beginner) w.wake();
   }
+}
+
+void shared_mutex::check_release_locked(use u) {
+  const std::uintptr_t writer = held_ == writing ? writer_ : 0;
+  if (u == writing && sync::is_caller(writer)) return;
+  waiters_.lock.unlock();
+  sync::refuse_unlock(u == writing ? "coir::shared_mutex::unlock" : "coir::shared_mutex::unlock_shared",
+                      writer);
 }
 
 bool shared_mutex::lock_until(std::int64_t deadline_ns, use u) {

@@ -146,4 +146,12 @@ inline bool undisturbed() noexcept {
   return place != nullptr && (*place)->pending == 0;
 }
 
+// Who calls, as the owner of a lock: even, and never 0. The running fiber's record; where none of coir's runs
+// (no scheduler yet, or a guest's fibers) something of the thread.
+inline std::uintptr_t owner_mark() noexcept {
+  const fiber_place* place = running;
+  if (__builtin_expect(place != nullptr, 1)) return reinterpret_cast<std::uintptr_t>(*place);
+  return reinterpret_cast<std::uintptr_t>(&running);
+}
+
 }  // namespace coir::detail

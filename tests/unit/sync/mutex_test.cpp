@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "support/process.hpp"
 #include "support/virtual_time.hpp"
 
 using namespace unit;
@@ -218,6 +219,61 @@ TEST_CASE_METHOD(virtual_time,
   }
   const bool got = other_gets_it();
   CHECK(got);
+}
+
+TEST_CASE_METHOD(virtual_time, "mutex: unlocked by another it says whose it is, and stays locked") {
+  coir::mutex m;
+  const std::string nobodys = thrown_text<std::system_error>([&] { m.unlock(); });
+  CHECK(contains(nobodys, "coir::mutex::unlock: fiber #"));
+  CHECK(contains(nobodys, "\"main\" does not hold it; nobody does"));
+  coir::condition_variable changed;
+  std::unique_lock<coir::mutex> not_held(m, std::adopt_lock);
+  CHECK(throws<std::system_error>([&] { changed.wait(not_held); }));
+  CHECK(throws<std::system_error>([&] { changed.wait_for(not_held, 1ms); }));
+  not_held.release();
+  for (const bool wanted : {false, true}) {
+    auto holder = coir::spawn(coir::attributes{.name = "holder"}, [&] {
+      m.lock();
+      this_fiber::sleep_for(2ms);
+      m.unlock();
+    });
+    settle();
+    coir::fiber<void> next;
+    if (wanted) next = coir::spawn([&] { const std::scoped_lock l(m); });
+    settle();
+    const std::string text = thrown_text<std::system_error>([&] { m.unlock(); });
+    CHECK(contains(text, "fiber #" + std::to_string(holder.id()) + " \"holder\" does"));
+    CHECK_FALSE(m.try_lock());
+    holder.get();
+    if (wanted) next.get();
+    CHECK(m.try_lock());
+    m.unlock();
+  }
+}
+
+TEST_CASE_METHOD(virtual_time, "shared_mutex: unlocked by who does not hold it it says so") {
+  coir::shared_mutex m;
+  CHECK(throws<std::system_error>([&] { m.unlock(); }));
+  CHECK(throws<std::system_error>([&] { m.unlock_shared(); }));
+  m.lock_shared();
+  CHECK(throws<std::system_error>([&] { m.unlock(); }));
+  m.unlock_shared();
+  auto writer = coir::spawn([&] {
+    m.lock();
+    this_fiber::sleep_for(1ms);
+    m.unlock();
+  });
+  settle();
+  CHECK(throws<std::system_error>([&] { m.unlock(); }));
+  CHECK(throws<std::system_error>([&] { m.unlock_shared(); }));
+  auto second = coir::spawn([&] {
+    m.lock();
+    m.unlock();
+  });
+  writer.get();
+  second.get();
+  CHECK(m.try_lock());
+  m.unlock();
 }
 
 TEST_CASE_METHOD(virtual_time, "recursive_mutex: unlocked by another it says so, and stays locked") {

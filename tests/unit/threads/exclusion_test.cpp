@@ -6,10 +6,14 @@
 #include <mutex>
 #include <numeric>
 #include <shared_mutex>
+#include <string>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 #include "catch.hpp"
 #include "support/everywhere.hpp"
+#include "support/process.hpp"
 
 using namespace unit;
 namespace this_fiber = coir::this_fiber;
@@ -112,18 +116,50 @@ TEST_CASE("latch: may be destroyed by the one it let through, on another thread"
   }
 }
 
-TEST_CASE("mutex: may be unlocked on another thread than it was locked on") {
+TEST_CASE("mutex: unlocked by another thread it says so, and stays locked") {
   coir::mutex m;
+  coir::shared_mutex s;
   m.lock();
-  bool got = false;
-  joined_threads threads;
-  threads.start([&] {
-    const std::scoped_lock lock(m);
-    got = true;
+  s.lock();
+  on_thread([&] {
+    const std::string text = thrown_text<std::system_error>([&] { m.unlock(); });
+    CHECK(contains(text, "does not hold it; a fiber of another thread does"));
+    CHECK(throws<std::system_error>([&] { s.unlock(); }));
+    CHECK_FALSE(m.try_lock());
   });
-  on_thread([&] { m.unlock(); });
-  threads.join();
-  CHECK(got);
+  m.unlock();
+  s.unlock();
+}
+
+TEST_CASE("mutex: its owner stays so when its thread gets a scheduler, and hands it to plain threads") {
+  on_thread([] {
+    coir::mutex m;
+    coir::shared_mutex s;
+    std::thread([&] {
+      m.lock();
+      s.lock();
+      coir::spawn([] {}).join();
+      m.unlock();
+      s.unlock();
+    }).join();
+    m.lock();
+    s.lock();
+    joined_threads threads;
+    std::atomic<int> got{0};
+    threads.start([&] {
+      m.lock();
+      ++got;
+      m.unlock();
+      s.lock();
+      ++got;
+      s.unlock();
+    });
+    this_fiber::sleep_for(5ms);
+    m.unlock();
+    s.unlock();
+    threads.join();
+    CHECK(got == 2);
+  });
 }
 
 TEST_CASE("mutex: may be destroyed by who locks it next, also after a wait that timed out") {
