@@ -8,6 +8,7 @@
 #include "coir/condition_variable.hpp"
 #include "coir/event.hpp"
 #include "coir/exit_status.hpp"
+#include "coir/failure_report.hpp"
 #include "coir/fiber.hpp"
 #include "coir/gather.hpp"
 #include "coir/group.hpp"

@@ -18,7 +18,10 @@ enum class on_failure {
 
 /// Fibers that belong together: none outlives the group.
 ///
-/// A fiber leaves the group when it ends, so a group that lives long does not grow. Context: one thread.
+/// A fiber leaves the group when it ends, so a group that lives long does not grow.
+///
+/// Context: the thread of its fibers; std::logic_error on others, where `cancel` says so on stderr and does
+/// nothing. A group is destroyed there, and not by one of its own fibers: the program ends with a message.
 class group {
  public:
   /// `then`: what the end of one of them by an exception means for the others.
@@ -28,6 +31,9 @@ class group {
   ~group() = default;
   group(const group&) = delete;
   group& operator=(const group&) = delete;
+
+  /// From now on exceptions that leave its fibers are told as `when` says. Never suspends.
+  void report_failures(failure_report when) noexcept { core_.report_failures(when); }
 
   /// As coir::spawn, in this group.
   template <class... Args>
@@ -47,7 +53,8 @@ class group {
 
   /// Waits until no fiber is left, those spawned meanwhile included. Suspends.
   /// Throws the first exception that left one of them (not coir::cancelled) since the last join; cancelled,
-  /// timed_out or what was raised if the caller's wait is interrupted.
+  /// timed_out or what was raised if the caller's wait is interrupted; std::system_error
+  /// (resource_deadlock_would_occur) if the caller is one of them.
   void join() { core_.join(detail::never_ns); }
   /// The same for at most `d`; false if that passed first. std::invalid_argument if `d` is negative.
   template <class Rep, class Period>

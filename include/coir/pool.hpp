@@ -15,7 +15,7 @@ namespace coir {
 
 /// A group of at most so many fibers at once: `spawn` waits for room. None outlives the pool.
 ///
-/// Room goes to those who wait for it in the order of their coming. Context: one thread.
+/// Room goes to those who wait for it in the order of their coming. Context: as of a group.
 class pool {
  public:
   /// `n`: how many fibers at most. Throws std::invalid_argument if less than 1.
@@ -25,6 +25,9 @@ class pool {
   ~pool() = default;
   pool(const pool&) = delete;
   pool& operator=(const pool&) = delete;
+
+  /// As group::report_failures.
+  void report_failures(failure_report when) noexcept { core_.report_failures(when); }
 
   /// Waits for room, then as coir::spawn. Suspends while the pool is full.
   /// Throws as coir::spawn; cancelled, timed_out or what was raised if the wait is interrupted;

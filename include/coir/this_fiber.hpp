@@ -57,6 +57,9 @@ class shield {
   ~shield();
   shield(const shield&) = delete;
   shield& operator=(const shield&) = delete;
+
+ private:
+  const detail::fiber_base* of_;
 };
 
 }  // namespace coir::this_fiber

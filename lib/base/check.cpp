@@ -42,8 +42,14 @@ text_out& text_out::number(std::uint64_t value, unsigned base) {
   return text(at);
 }
 
+void misused(const char* words) noexcept {
+  text_out(2).text("coir: ").text(words).text("\n");
+  if (describe_current_fiber != nullptr) describe_current_fiber(2);
+  std::abort();
+}
+
 void check_failed(const char* expression, const char* file, int line) noexcept {
-  write_text(2, "coir: broken invariant: ");
+  write_text(2, "coir: broken invariant, an error in coir itself (please report it): ");
   write_text(2, expression);
   write_text(2, " (");
   write_text(2, file);

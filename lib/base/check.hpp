@@ -9,7 +9,11 @@ namespace coir::base {
 // Writes "coir: broken invariant ..." to stderr and aborts.
 [[noreturn]] void check_failed(const char* expression, const char* file, int line) noexcept;
 
-// Called by check_failed to describe the running fiber on fd 2; set once by lib/sched.
+// For mistakes of the program in destructors, which can neither throw nor leave undone: writes "coir: ", what
+// is wrong and what to do, and the running fiber to stderr, and aborts.
+[[noreturn]] void misused(const char* words) noexcept;
+
+// Called by both to describe the running fiber on fd 2; set once by lib/sched.
 extern void (*describe_current_fiber)(int fd) noexcept;
 
 // Writes all of a C string to fd by raw system calls; safe in a signal handler.

@@ -8,22 +8,6 @@
 namespace coir::sched {
 namespace {
 
-// "program(function+0x12) at 0x3456", as addr2line and a person can use it.
-void describe_site(base::text_out& out, const void* address) {
-  Dl_info where = {};
-  if (::dladdr(address, &where) == 0 || where.dli_fname == nullptr) {
-    out.hex(address);
-    return;
-  }
-  const auto offset = [&](const void* from) {
-    return static_cast<std::uint64_t>(static_cast<const char*>(address) - static_cast<const char*>(from));
-  };
-  out.text(where.dli_fname);
-  if (where.dli_sname != nullptr)
-    out.text("(").text(where.dli_sname).text("+0x").number(offset(where.dli_saddr), 16).text(")");
-  out.text(" at 0x").number(offset(where.dli_fbase), 16);
-}
-
 void describe_current(int fd) noexcept {
   scheduler* s = scheduler::existing();
   if (s == nullptr) return;
@@ -50,6 +34,21 @@ bool overflow(const void* address) noexcept {
 void install_descriptions() noexcept {
   base::describe_current_fiber = describe_current;
   context::describe_overflow = overflow;
+}
+
+void describe_site(base::text_out& out, const void* address) {
+  Dl_info where = {};
+  if (::dladdr(address, &where) == 0 || where.dli_fname == nullptr) {
+    out.hex(address);
+    return;
+  }
+  const auto offset = [&](const void* from) {
+    return static_cast<std::uint64_t>(static_cast<const char*>(address) - static_cast<const char*>(from));
+  };
+  out.text(where.dli_fname);
+  if (where.dli_sname != nullptr)
+    out.text("(").text(where.dli_sname).text("+0x").number(offset(where.dli_saddr), 16).text(")");
+  out.text(" at 0x").number(offset(where.dli_fbase), 16);
 }
 
 void describe(base::text_out& out, const fiber& f) {

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/check.hpp"
 #include "sys/raw.hpp"
 
 extern "C" int _IO_fclose(FILE* f);
@@ -162,10 +163,10 @@ int raw_open(const char* path, int flags, ...) {
 }
 // Called for flags that need a mode which is not there.
 int no_openat_2(int, const char*, int) {
-  ::abort();
+  base::misused("open was called with O_CREAT or O_TMPFILE, but without a mode");
 }
 int no_open_2(const char*, int) {
-  ::abort();
+  return no_openat_2(0, nullptr, 0);
 }
 ssize_t raw_getrandom(void* b, size_t n, unsigned flags) {
   return answer<ssize_t>(raw(SYS_getrandom, word(b), static_cast<long>(n), static_cast<long>(flags)));
@@ -315,8 +316,9 @@ int raw_ioctl(int fd, unsigned long request, ...) {
 // this must not allocate: dlopen would.
 void* look_up(const char* name) noexcept {
   void* found = coir_patch_behind != nullptr ? coir_patch_behind(name) : ::dlsym(RTLD_DEFAULT, name);
-  if (found == nullptr) ::abort();  // not glibc
-  return found;
+  if (found != nullptr) return found;
+  base::text_out(2).text("coir: this C library has no ").text(name);
+  base::misused("expected glibc");
 }
 
 #define COIR_LATE(result, name, parameters, arguments, static_name) \

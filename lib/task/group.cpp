@@ -5,13 +5,17 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <typeinfo>
 #include <utility>
 #include <vector>
 
+#include "base/check.hpp"
+#include "coir/detail/future_core.hpp"
 #include "coir/fiber.hpp"
 #include "coir/this_fiber.hpp"
 #include "coir/timeout.hpp"
+#include "task/report.hpp"
 #include "wait/interrupt.hpp"
 #include "wait/waiter.hpp"
 
@@ -29,10 +33,7 @@ void group_core::member::ended(void* context) {
   group_core& g = *m->group;
   if (__builtin_expect(g.left_behind(), 0)) return;
   const bool failed = is_failure(m->fiber->error);
-  if (failed && g.first_failed_ == nullptr) {
-    retain(m->fiber);
-    g.first_failed_ = m->fiber;
-  }
+  if (failed && g.first_failed_ == nullptr) g.note_failure(m->fiber);
   m->unlink();
   if (failed && g.fails_together_) g.cancel();
   g.left(*m);
@@ -48,12 +49,35 @@ void group_core::member::unlink() noexcept {
   --group->size_;
 }
 
+void group_core::note_failure(fiber_base* f) noexcept {
+  const bool nobody_asks = f->only_reference() && !f->marked(error_observed);
+  retain(f);
+  first_failed_ = f;
+  if (!nobody_asks || reports_ == failure_report::by_join) return;
+  if (reports_ == failure_report::unless_awaited && awaited()) return;
+  mark_observed(f);  // not to be told again when it goes
+  task::report_unseen(*sched::record(f), f->error, "join of its group or pool will throw it");
+}
+
+bool group_core::elsewhere() const noexcept {
+  return size_ != 0 && home_ != sched::scheduler::existing() && !left_behind();
+}
+
+void group_core::check_thread(const char* what) const {
+  if (elsewhere())
+    throw std::logic_error(std::string(what) +
+                           ": called on another thread than its fibers run on: expected that thread (see "
+                           "coir::post)");
+}
+
 group_core::member* group_core::add(fiber_base* f) {
   if (f->home != &sched::scheduler::ensure())
     throw std::invalid_argument("coir::group::add: fiber=#" + std::to_string(fiber_id(f)) +
                                 ": expected a fiber of the calling thread");
   forget_left_behind();
-  forks_ = f->home->forks();
+  check_thread("coir::group");
+  home_ = f->home;
+  forks_ = forks();
   auto m = std::make_unique<member>(member{this, f});
   m->next = first_;
   if (first_ != nullptr) first_->prev = m.get();
@@ -79,8 +103,7 @@ group_core::member* group_core::add_fresh(fiber_base* f) {
 }
 
 bool group_core::left_behind() const noexcept {
-  const sched::scheduler* s = sched::scheduler::existing();
-  return s == nullptr || s->forks() != forks_;
+  return forks() != forks_;
 }
 
 void group_core::forget_left_behind() noexcept {
@@ -91,10 +114,17 @@ void group_core::forget_left_behind() noexcept {
 
 void group_core::cancel() noexcept {
   forget_left_behind();
-  for (member* m = first_; m != nullptr; m = m->next) cancel_fiber(m->fiber);
+  if (elsewhere())
+    base::write_text(
+        2,
+        "coir: cancel of a group, called on another thread than its fibers run on, has no effect: "
+        "coir::post it there\n");
+  else
+    for (member* m = first_; m != nullptr; m = m->next) cancel_fiber(m->fiber);
 }
 
 bool group_core::cancel_until(std::int64_t deadline_ns) {
+  check_thread("coir::group::cancel_for");
   std::vector<coir::fiber<void>> all;  // of whatever type: only to be waited for
   all.reserve(size_);
   for (member* m = first_; m != nullptr; m = m->next) {
@@ -108,8 +138,14 @@ bool group_core::cancel_until(std::int64_t deadline_ns) {
 
 bool group_core::wait(std::int64_t deadline_ns) {
   forget_left_behind();
+  check_thread("coir::group::join");
   while (size_ != 0) {
     sched::scheduler& s = sched::scheduler::ensure();
+    if (deadline_ns == never_ns && member_of(s.current()) != nullptr)
+      throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
+                              "coir::group::join: fiber #" + std::to_string(s.current()->id) + " \"" +
+                                  s.current()->display_name() +
+                                  "\" is one of the group's own, and would wait for itself");
     const wait::mode m = wait::begin_wait(s);
     wait::queued_waiter w(s);
     joiners_.lock.lock();
@@ -147,15 +183,24 @@ group_core::member* group_core::member_of(fiber_base* base) const noexcept {
 }
 
 void group_core::end() noexcept {
-  cancel();
+  forget_left_behind();
   if (size_ == 0) return drop_first_error();
+  if (elsewhere())
+    base::misused(
+        "a group (or pool, or mapping) is destroyed on another thread than its fibers run on, for which it "
+        "would wait");
+  if (member_of(sched::scheduler::existing()->current()) != nullptr)
+    base::misused(
+        "a group (or pool, or mapping) is destroyed by one of its own fibers, for which it would wait: "
+        "destroy it elsewhere");
+  cancel();
   const this_fiber::shield undisturbed;
   ending_ = true;  // what its fibers spawn meanwhile is cancelled, too
   while (size_ != 0) {
     try {
       wait(never_ns);
     } catch (const deadlock&) {
-      std::abort();  // it was described on stderr, and a destructor can neither throw nor return
+      base::misused("a group (or pool, or mapping) is destroyed while its fibers, see above, can never end");
     } catch (...) {
       // Nothing else comes through the shield.
     }

@@ -55,6 +55,14 @@ map_core::map_core(const char* where, std::ptrdiff_t limit, bool ordered)
                                 ": expected at least 1");
 }
 
+map_core::map_core(pool_core& p, bool ordered) noexcept : pool_(&p), ordered_(ordered) {
+  p.add_mapping(*this);
+}
+
+map_core::~map_core() {
+  if (pool_ != nullptr) pool_->remove_mapping(*this);
+}
+
 std::size_t map_core::limit() const noexcept {
   return pool_ != nullptr ? pool_->limit() : limit_;
 }
@@ -172,6 +180,15 @@ void map_core::start_worker() {
   add_fresh(worker.base());
   on_its_way_ = worker.base();
   if (pool_ != nullptr) pool_->add_fresh(worker.base());
+}
+
+void map_core::more_room() noexcept {
+  if (size() == 0) return;  // nobody has asked yet, or all is read
+  try {
+    send_worker();
+  } catch (...) {
+    // Those that exist do.
+  }
 }
 
 void map_core::left(member& m) noexcept {

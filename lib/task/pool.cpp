@@ -28,6 +28,17 @@ std::size_t checked_limit(const char* where, std::ptrdiff_t n) {
 
 pool_core::pool_core(std::ptrdiff_t limit) : limit_(checked_limit("coir::pool", limit)) {}
 
+void pool_core::add_mapping(map_core& m) noexcept {
+  m.next_of_pool_ = mappings_;
+  if (mappings_ != nullptr) mappings_->previous_of_pool_ = &m;
+  mappings_ = &m;
+}
+
+void pool_core::remove_mapping(map_core& m) noexcept {
+  (m.previous_of_pool_ != nullptr ? m.previous_of_pool_->next_of_pool_ : mappings_) = m.next_of_pool_;
+  if (m.next_of_pool_ != nullptr) m.next_of_pool_->previous_of_pool_ = m.previous_of_pool_;
+}
+
 bool pool_core::try_enter() noexcept {
   if (in_use_ >= limit_) return false;
   ++in_use_;
@@ -35,6 +46,7 @@ bool pool_core::try_enter() noexcept {
 }
 
 void pool_core::enter() {
+  check_thread("coir::pool::spawn");
   wait::begin_wait(sched::scheduler::ensure());
   if (try_enter()) return;
   const bool holder = caller_holds_room();
@@ -86,6 +98,11 @@ void pool_core::left(member& m) noexcept {
 }
 
 bool pool_core::join_all(std::int64_t deadline_ns) {
+  check_thread("coir::pool::join");
+  if (deadline_ns == never_ns && in_use_ != 0 && caller_holds_room())
+    throw std::system_error(
+        std::make_error_code(std::errc::resource_deadlock_would_occur),
+        "coir::pool::join: the caller is one of its own fibers, and would wait for itself");
   while (in_use_ != 0) {
     sched::scheduler& s = sched::scheduler::ensure();
     const wait::mode m = wait::begin_wait(s);
@@ -103,10 +120,11 @@ void pool_core::resize(std::ptrdiff_t limit) {
   limit_ = checked_limit("coir::pool::resize", limit);
   while (in_use_ < limit_) {
     wait::queued_waiter* w = wait::claim_first_locked(waiting_);
-    if (w == nullptr) return;
+    if (w == nullptr) break;
     ++in_use_;
     w->wake();
   }
+  for (map_core* m = mappings_; m != nullptr; m = m->next_of_pool_) m->more_room();
 }
 
 bool pool_core::caller_holds_room() const noexcept {

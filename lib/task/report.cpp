@@ -11,6 +11,7 @@
 #include "base/check.hpp"
 #include "coir/detail/call_state.hpp"
 #include "coir/inspect.hpp"
+#include "wait/describe.hpp"
 
 namespace coir::task {
 namespace {
@@ -59,24 +60,40 @@ void report_exception(const sched::fiber& f, std::exception_ptr error, const cha
   }
 }
 
-void report_unseen(const sched::fiber& f, std::exception_ptr error) noexcept {
+void report_unseen(const sched::fiber& f, std::exception_ptr error, const char* remedy) noexcept {
   const unhandled_exception_handler h =
       handler.load(std::memory_order_acquire);  // pairs with the exchange below
-  if (h == nullptr) return report_exception(f, std::move(error), "nobody waits for");
   try {
-    h(f.id, f.display_name(), error);
+    if (h != nullptr) return h(f.id, f.display_name(), error);
   } catch (...) {
-    report_exception(f, std::current_exception(), "the unhandled exception handler, called for");
+    return report_exception(f, std::current_exception(), "the unhandled exception handler, called for");
+  }
+  try {
+    std::string text;
+    base::text_out out(text);
+    out.text("coir: fiber #").number(f.id).text(" \"").text(f.display_name()).text("\"");
+    if (f.spawn_site != nullptr) sched::describe_site(out.text(", spawned at "), f.spawn_site);
+    out.text(", ended by ").text(description(error).c_str()).text("\n      (").text(remedy).text(")\n");
+    base::write_text(2, text.c_str());
+  } catch (...) {
+    no_memory();
   }
 }
 
 void report_unseen_job(std::exception_ptr error) noexcept {
   const unhandled_exception_handler h = handler.load(std::memory_order_acquire);  // as above
-  if (h == nullptr) return report_exception(std::move(error), "nobody waits for a job that");
   try {
-    h(0, "job", error);
+    if (h != nullptr) return h(0, "job", error);
   } catch (...) {
-    report_exception(std::current_exception(), "the unhandled exception handler, called for a job,");
+    return report_exception(std::current_exception(), "the unhandled exception handler, called for a job,");
+  }
+  try {
+    base::write_text(
+        2, ("coir: a job ended by " + description(error) +
+            "\n      (its future is gone: keep it and call get, or catch the exception in the job)\n")
+               .c_str());
+  } catch (...) {
+    no_memory();
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "base/check.hpp"
 #include "wait/interrupt.hpp"
 #include "wait/waiter.hpp"
 
@@ -22,12 +23,17 @@ void check_cancelled() {
 
 shield::shield() {
   sched::fiber* f = sched::scheduler::ensure().current();
+  of_ = f;
   ++f->shield_depth;
   wait::refresh(*f);
 }
 
 shield::~shield() {
-  sched::fiber* f = sched::scheduler::existing()->current();
+  sched::scheduler* s = sched::scheduler::existing();
+  sched::fiber* f = s != nullptr ? s->current() : nullptr;
+  if (f == nullptr || f != of_)
+    base::misused(
+        "a coir::this_fiber::shield is destroyed by another fiber than made it: make it a local variable");
   --f->shield_depth;
   wait::refresh(*f);
 }

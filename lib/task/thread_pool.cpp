@@ -1,6 +1,5 @@
 #include "coir/thread_pool.hpp"
 
-#include <dlfcn.h>
 #include <pthread.h>
 
 #include <cstdlib>
@@ -50,12 +49,6 @@ unsigned checked(const char* where, std::ptrdiff_t size) {
   return static_cast<unsigned>(size);
 }
 
-// Of a program or library itself, so destroyed by exit.
-bool is_static(const void* object) noexcept {
-  Dl_info found;
-  return ::dladdr(object, &found) != 0;
-}
-
 }  // namespace
 
 struct thread_pool_core::state : any_pool {
@@ -96,13 +89,13 @@ thread_pool_core::thread_pool_core(std::ptrdiff_t size, const thread_pool_attrib
 
 thread_pool_core::~thread_pool_core() {
   if (wait::workers::here() == &state_->threads) {
-    if (is_static(this)) {  // a job called exit
+    if (wait::workers::thread_over()) {  // a job called exit, which destroys what is static
       close();
       (void)state_.release();
       return;
     }
-    base::write_text(2, "coir: a thread_pool is destroyed by one of its own jobs, which it would wait for\n");
-    std::abort();
+    base::misused(
+        "a thread_pool is destroyed by one of its own jobs, for which it would wait: destroy it elsewhere");
   }
   close();
   while (state_->threads.wait_until_empty(wait::mode::uninterruptible) != wait::outcome::notified) {

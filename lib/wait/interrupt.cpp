@@ -206,13 +206,11 @@ timeout_scope::~timeout_scope() {
   sched::scheduler* s = sched::scheduler::existing();
   timeout_scope** at = s != nullptr && s->current() == fiber_ ? &fiber_->timeouts : nullptr;
   while (at != nullptr && *at != this) at = *at != nullptr ? &(*at)->outer_ : nullptr;
-  if (at == nullptr) {
-    base::write_text(2,
-                     "coir: a coir::timeout is destroyed by another fiber than made it: make it a local "
-                     "variable of the function whose waits it limits\n");
-    if (base::describe_current_fiber != nullptr) base::describe_current_fiber(2);
-    std::abort();
-  }
+  if (at == nullptr)
+    base::misused(
+        "a coir::timeout is destroyed by another fiber than made it: make it a local variable of the "
+        "function "
+        "whose waits it limits");
   cancel();
   *at = outer_;
   refresh(*fiber_);

@@ -176,7 +176,10 @@ void* workers::body(void* self) noexcept {
   // The first of the thread's objects, so the last to be destroyed.
   struct leave {
     workers* pool;
-    ~leave() { pool->left(); }
+    ~leave() {
+      over_ = true;
+      pool->left();
+    }
   };
   thread_local leave last{static_cast<workers*>(self)};
   ::pthread_setname_np(::pthread_self(), last.pool->name_);

@@ -4,8 +4,11 @@
 #include <coir/coir.hpp>
 
 #include <csignal>
+#include <cstdlib>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "catch.hpp"
 #include "sched/scheduler.hpp"
@@ -91,13 +94,43 @@ COIR_SCENARIO(deadlock_while_unwinding) {
     }
   });
 }
-COIR_SCENARIO(wrong_order_of_timeouts) {
-  coir::spawn(coir::attributes{.name = "careless"}, [] {
-    auto first = std::make_unique<coir::timeout>(std::chrono::seconds(1));
-    auto second = std::make_unique<coir::timeout>(std::chrono::seconds(1));
-    first.reset();
-    second.reset();
+COIR_SCENARIO(timeout_of_another_fiber) {
+  coir::spawn(coir::attributes{.name = "careless"}, [limit = std::make_unique<coir::timeout>(
+                                                         std::chrono::seconds(1))] {
   }).join();
+  return 0;
+}
+
+COIR_SCENARIO(shield_of_another_fiber) {
+  coir::spawn(coir::attributes{.name = "careless"}, [quiet = std::make_unique<this_fiber::shield>()] {
+  }).join();
+  return 0;
+}
+
+// What a group's destructor can neither wait for nor leave.
+COIR_SCENARIO(group_destroyed_by_its_own) {
+  auto* g = new coir::group;
+  g->spawn(coir::attributes{.name = "careless"}, [g] { delete g; }).join();
+  return 0;
+}
+// A job that calls exit, which destroys the pool, wherever that is.
+std::unique_ptr<coir::thread_pool> owned_pool;
+COIR_SCENARIO(exit_in_a_job) {
+  static coir::thread_pool other(1);
+  other.submit([] {}).get();
+  owned_pool = std::make_unique<coir::thread_pool>(2);
+  owned_pool->submit([] { std::exit(7); }).get();
+  return 1;
+}
+COIR_SCENARIO(pool_destroyed_by_its_own) {
+  owned_pool = std::make_unique<coir::thread_pool>(1);
+  owned_pool->submit([] { owned_pool.reset(); }).get();
+  return 1;
+}
+COIR_SCENARIO(group_destroyed_elsewhere) {
+  auto* g = new coir::group;
+  g->spawn(coir::attributes{.name = "member"}, [] { this_fiber::sleep_for(std::chrono::seconds(1)); });
+  std::thread([g] { delete g; }).join();
   return 0;
 }
 
@@ -149,10 +182,26 @@ TEST_CASE("deadlock: a main fiber that waits for a signal is in none") {
   CHECK(r.out == "told\n");
 }
 
-TEST_CASE("broken invariant: aborts and names the running fiber") {
-  const auto r = fault::run("wrong_order_of_timeouts");
+TEST_CASE("exit: called by a job of a pool that exit destroys it ends the process") {
+  const auto r = fault::run("exit_in_a_job", {}, std::chrono::seconds(20));
   INFO(r.text());
-  CHECK(r.killed_by(SIGABRT));
-  CHECK(contains(r.err, "coir: broken invariant"));
-  CHECK(contains(r.err, "\"careless\""));
+  CHECK(r.exited(7));
+  CHECK(r.err == "");
+}
+
+TEST_CASE("misuse that cannot be thrown: aborts, says what is wrong and names the running fiber") {
+  const auto ends = [](const char* scenario, const char* words, const char* who) {
+    const auto r = fault::run(scenario, {}, std::chrono::seconds(20));
+    INFO(r.text());
+    CHECK(r.killed_by(SIGABRT));
+    CHECK(contains(r.err, words));
+    CHECK(contains(r.err, who));
+  };
+  ends("timeout_of_another_fiber", "coir: a coir::timeout is destroyed by another fiber than made it",
+       "\"careless\"");
+  ends("shield_of_another_fiber",
+       "coir: a coir::this_fiber::shield is destroyed by another fiber than made it", "\"careless\"");
+  ends("group_destroyed_by_its_own", "is destroyed by one of its own fibers", "\"careless\"");
+  ends("pool_destroyed_by_its_own", "a thread_pool is destroyed by one of its own jobs", "");
+  ends("group_destroyed_elsewhere", "is destroyed on another thread than its fibers run on", "");
 }

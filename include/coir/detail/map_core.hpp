@@ -22,10 +22,13 @@ class map_core : group_core {
  public:
   // Throws std::invalid_argument naming `where` if `limit` is not positive.
   map_core(const char* where, std::ptrdiff_t limit, bool ordered);
-  map_core(pool_core& p, bool ordered) noexcept : pool_(&p), ordered_(ordered) {}
+  map_core(pool_core& p, bool ordered) noexcept;
+  ~map_core() override;
 
   // Whether its workers can only go on once there is room in the pool.
   bool waits_for_room() const noexcept { return at_door_ != 0 && !reading_; }
+  // Its pool has more room than before.
+  void more_room() noexcept;
 
  protected:
   // Cancels the workers and waits for their ends. To be called by the destructor of what implements the
@@ -59,7 +62,10 @@ class map_core : group_core {
   void wait_for_result();
   void wake_consumer() noexcept;
 
+  friend pool_core;
   pool_core* pool_ = nullptr;
+  map_core* next_of_pool_ = nullptr;
+  map_core* previous_of_pool_ = nullptr;
   std::size_t limit_ = 0;
   const bool ordered_;
   bool reading_ = false;

@@ -28,6 +28,9 @@ class pool_core final : public group_core {
   // Waits until all room is free.
   bool join_all(std::int64_t deadline_ns);
   void resize(std::ptrdiff_t limit);
+  // A mapping's room is this pool's, until it is taken out.
+  void add_mapping(map_core& m) noexcept;
+  void remove_mapping(map_core& m) noexcept;
 
   // The calling fiber is about to wait for `m`'s results. If it holds room: throws as enter does, or returns
   // true, and is to say when it has waited.
@@ -39,6 +42,7 @@ class pool_core final : public group_core {
 
  private:
   void left(member& m) noexcept override;
+  bool awaited() const noexcept override { return group_core::awaited() || !joiners_.empty(); }
   void wait_for_room(bool holder);
   bool caller_holds_room() const noexcept;
   // How many of those that hold room wait for room, or for mappings that wait for it.
@@ -49,6 +53,7 @@ class pool_core final : public group_core {
   std::size_t in_use_ = 0;
   wait_list waiting_;                     // for room; a waiter's `item` is not null if its fiber holds some
   std::vector<const map_core*> stalled_;  // whose results are waited for by fibers that hold room
+  map_core* mappings_ = nullptr;
   wait_list joiners_;
 };
 

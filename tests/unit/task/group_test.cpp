@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 #include "catch.hpp"
@@ -297,6 +299,107 @@ TEST_CASE_METHOD(virtual_time,
   g.spawn([&] { ran = true; });
   g.join();
   CHECK(ran);
+}
+
+TEST_CASE_METHOD(virtual_time,
+                 "group: the first failure is told when it happens, unless somebody is in join") {
+  const auto heard = [](coir::failure_report when, bool joins) {
+    coir::group g;
+    if (when != coir::failure_report::unless_awaited) g.report_failures(when);
+    g.spawn(coir::attributes{.name = "handler"}, [] {
+      this_fiber::sleep_for(1ms);
+      throw std::runtime_error("broken");
+    });
+    g.spawn([] { this_fiber::sleep_for(5ms); });
+    std::string text;
+    const captured_stderr err;
+    if (joins)
+      CHECK(throws<std::runtime_error>([&] { g.join(); }));
+    else
+      this_fiber::sleep_for(2ms);
+    text = err.text();
+    if (!joins) CHECK(throws<std::runtime_error>([&] { g.join(); }));
+    CHECK(err.text() == text);  // once
+    return contains(text, "\"handler\"") && contains(text, "ended by std::runtime_error: broken");
+  };
+  using enum coir::failure_report;
+  CHECK(heard(unless_awaited, false));
+  CHECK_FALSE(heard(unless_awaited, true));
+  CHECK(heard(at_once, false));
+  CHECK(heard(at_once, true));
+  CHECK_FALSE(heard(by_join, false));
+}
+
+TEST_CASE_METHOD(virtual_time,
+                 "pool: the first failure is told when it happens, unless somebody is in join") {
+  std::string unheard, heard;
+  {
+    const captured_stderr err;
+    coir::pool p(2);
+    p.spawn([] { throw std::runtime_error("broken"); });
+    CHECK(throws<std::runtime_error>([&] { p.join(); }));
+    unheard = err.text();
+    p.spawn([] { throw std::runtime_error("broken"); });
+    settle();
+    heard = err.text();
+    CHECK(throws<std::runtime_error>([&] { p.join(); }));
+  }
+  CHECK(unheard == "");
+  CHECK(contains(heard, "ended by std::runtime_error: broken"));
+}
+
+TEST_CASE_METHOD(virtual_time, "group: a failure of which a handle is kept is the handle's to tell") {
+  const captured_stderr err;
+  coir::group g;
+  auto f = g.spawn([] { throw std::runtime_error("broken"); });
+  settle();
+  CHECK(throws<std::runtime_error>([&] { f.get(); }));
+  CHECK(throws<std::runtime_error>([&] { g.join(); }));
+  CHECK(err.text() == "");
+}
+
+TEST_CASE_METHOD(virtual_time,
+                 "group: one of its own fibers that joins it is told that it would wait for itself") {
+  coir::group g;
+  coir::pool p(2);
+  std::string of_group, of_pool;
+  auto member = g.spawn(coir::attributes{.name = "member"}, [&] {
+    of_group = thrown_text<std::system_error>([&] { g.join(); });
+    CHECK_FALSE(g.join_for(1ms));
+  });
+  p.spawn([&] { of_pool = thrown_text<std::system_error>([&] { p.join(); }); });
+  g.join();
+  p.join();
+  CHECK(contains(of_group, "coir::group::join: fiber #" + std::to_string(member.id()) + " \"member\""));
+  CHECK(contains(of_pool, "coir::pool::join: the caller is one of its own fibers"));
+}
+
+TEST_CASE_METHOD(virtual_time, "group: used on another thread it says so, and its fibers go on") {
+  coir::group g;
+  coir::pool p(1);
+  bool ended = false;
+  g.spawn([&] {
+    this_fiber::sleep_for(1ms);
+    ended = true;
+  });
+  p.spawn([] { this_fiber::sleep_for(1ms); });
+  std::string text;
+  {
+    const captured_stderr err;
+    std::thread([&] {
+      CHECK(throws<std::logic_error>([&] { g.spawn([] {}); }));
+      CHECK(throws<std::logic_error>([&] { g.join(); }));
+      CHECK(throws<std::logic_error>([&] { g.cancel_for(1ms); }));
+      CHECK(throws<std::logic_error>([&] { p.spawn([] {}); }));
+      CHECK(throws<std::logic_error>([&] { p.join(); }));
+      g.cancel();
+    }).join();
+    text = err.text();
+  }
+  CHECK(contains(text, "coir: cancel of a group, called on another thread than its fibers run on"));
+  g.join();
+  p.join();
+  CHECK(ended);
 }
 
 TEST_CASE_METHOD(virtual_time, "group: a cancelled member is no failure") {

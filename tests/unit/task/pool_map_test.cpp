@@ -53,6 +53,33 @@ TEST_CASE_METHOD(virtual_time, "pool: an idle mapping holds no room") {
   CHECK(results.next() == 2);
 }
 
+TEST_CASE_METHOD(virtual_time, "pool: a resize upwards reaches a mapping whose calls all wait") {
+  for (const bool asks : {true, false}) {
+    coir::pool p(1);
+    const auto began = elapsed();
+    int now = 0, most = 0;
+    auto results = p.map(std::vector<int>(9, 0), [&](int) {
+      most = std::max(most, ++now);
+      slept(10);
+      --now;
+      return 0;
+    });
+    coir::fiber<void> consumer = coir::spawn([&] {
+      results.next();
+      if (!asks) slept(1);
+      while (results.next()) {
+      }
+    });
+    slept(asks ? 1 : 11);
+    p.resize(4);
+    settle();
+    CHECK(now == 4);
+    consumer.join();
+    CHECK(most == 4);
+    CHECK(elapsed() - began <= 50ms);
+  }
+}
+
 TEST_CASE_METHOD(virtual_time, "pool: a resize is felt by a mapping that runs") {
   coir::pool p(1);
   int now = 0, most = 0;
