@@ -13,6 +13,7 @@
 #include "posix/offload.hpp"
 #include "posix/signals.hpp"
 #include "sys/categories.hpp"
+#include "sys/real.hpp"
 #include "sys/settings.hpp"
 
 namespace coir::posix {
@@ -47,6 +48,19 @@ void wrap(thread_start<Result>& start) noexcept {
 template <class Result>
 void unwrap(const thread_start<Result>& start, const void* argument) noexcept {
   if (start.argument != argument) delete static_cast<thread_start<Result>*>(start.argument);
+}
+
+// The rest of the environment is for coir-patch to obey. But a program that lacks it by mistake gets no error
+// from any call: its fibers just wait one after the other. Only the audit knows each such call from those of
+// coir's own, of other threads and of programs that mean it, so that is where it is told.
+__attribute__((constructor)) void audit_without_patch() noexcept try {
+  if (sys::patch_present() || std::getenv("COIR_AUDIT") == nullptr || !sys::read_settings().audit) return;
+  base::write_text(2,
+                   "coir: audit: coir-patch is not linked: a call of libc that waits makes all fibers of its "
+                   "thread wait (link coir-patch, or use coir-run)\n");
+  start_audit();
+} catch (const std::exception& e) {
+  give_up(e);
 }
 
 }  // namespace
