@@ -21,7 +21,8 @@ enum class on_failure {
 /// A fiber leaves the group when it ends, so a group that lives long does not grow.
 ///
 /// Context: the thread of its fibers; std::logic_error on others, where `cancel` says so on stderr and does
-/// nothing. A group is destroyed there, and not by one of its own fibers: the program ends with a message.
+/// nothing. A group is destroyed there, and not by one of its own fibers: the program ends with a message. A
+/// static one that `exit` destroys elsewhere is left as it is.
 class group {
  public:
   /// `then`: what the end of one of them by an exception means for the others.

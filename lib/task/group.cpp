@@ -1,5 +1,7 @@
 #include "task/group.hpp"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
@@ -22,6 +24,12 @@
 namespace coir::detail {
 
 namespace {
+// Of a program or library itself, so destroyed by exit.
+bool is_static(const void* object) noexcept {
+  Dl_info found;
+  return ::dladdr(object, &found) != 0;
+}
+
 // Of an exception that left a fiber: not the end that was asked for.
 bool is_failure(const std::exception_ptr& error) noexcept {
   return error != nullptr && *error.__cxa_exception_type() != typeid(cancelled);
@@ -185,11 +193,14 @@ group_core::member* group_core::member_of(fiber_base* base) const noexcept {
 void group_core::end() noexcept {
   forget_left_behind();
   if (size_ == 0) return drop_first_error();
+  const bool by_member = !elsewhere() && member_of(sched::scheduler::existing()->current()) != nullptr;
+  if ((by_member || elsewhere()) && is_static(this))
+    return;  // they called exit: the program ends without waiting
   if (elsewhere())
     base::misused(
         "a group (or pool, or mapping) is destroyed on another thread than its fibers run on, for which it "
         "would wait");
-  if (member_of(sched::scheduler::existing()->current()) != nullptr)
+  if (by_member)
     base::misused(
         "a group (or pool, or mapping) is destroyed by one of its own fibers, for which it would wait: "
         "destroy it elsewhere");

@@ -122,6 +122,22 @@ COIR_SCENARIO(exit_in_a_job) {
   owned_pool->submit([] { std::exit(7); }).get();
   return 1;
 }
+// The same by fibers of static groups, and by a thread beside them.
+COIR_SCENARIO(exit_in_a_member) {
+  static coir::group g;
+  static coir::pool p(2);
+  p.spawn([] { this_fiber::sleep_for(std::chrono::hours(1)); });
+  g.spawn([] { std::exit(7); });
+  g.join();
+  return 1;
+}
+COIR_SCENARIO(exit_beside_a_group) {
+  static coir::group g;
+  g.spawn([] { this_fiber::sleep_for(std::chrono::hours(1)); });
+  std::thread([] { std::exit(7); }).detach();
+  g.join();
+  return 1;
+}
 COIR_SCENARIO(pool_destroyed_by_its_own) {
   owned_pool = std::make_unique<coir::thread_pool>(1);
   owned_pool->submit([] { owned_pool.reset(); }).get();
@@ -182,11 +198,13 @@ TEST_CASE("deadlock: a main fiber that waits for a signal is in none") {
   CHECK(r.out == "told\n");
 }
 
-TEST_CASE("exit: called by a job of a pool that exit destroys it ends the process") {
-  const auto r = fault::run("exit_in_a_job", {}, std::chrono::seconds(20));
-  INFO(r.text());
-  CHECK(r.exited(7));
-  CHECK(r.err == "");
+TEST_CASE("exit: called by what a static pool or group waits for it ends the process") {
+  for (const char* scenario : {"exit_in_a_job", "exit_in_a_member", "exit_beside_a_group"}) {
+    const auto r = fault::run(scenario, {}, std::chrono::seconds(20));
+    INFO(r.text());
+    CHECK(r.exited(7));
+    CHECK(r.err == "");
+  }
 }
 
 TEST_CASE("misuse that cannot be thrown: aborts, says what is wrong and names the running fiber") {
