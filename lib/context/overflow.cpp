@@ -2,13 +2,14 @@
 
 #include <signal.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 
 #include <atomic>
 #include <cstdlib>
 
 namespace coir::context {
 
-bool (*describe_overflow)(const void* address) noexcept = nullptr;
+bool (*describe_overflow)(const void* address, const void* sp) noexcept = nullptr;
 
 namespace {
 
@@ -32,17 +33,33 @@ void forward(int signal, siginfo_t* info, void* context) noexcept {
   }
 }
 
+const void* stack_pointer(const void* context) noexcept {
+  const auto& machine = static_cast<const ucontext_t*>(context)->uc_mcontext;
+#if defined(__x86_64__)
+  return reinterpret_cast<const void*>(machine.gregs[REG_RSP]);
+#elif defined(__aarch64__)
+  return reinterpret_cast<const void*>(machine.sp);
+#else
+  (void)machine;
+  return nullptr;
+#endif
+}
+
 void on_fault(int signal, siginfo_t* info, void* context) {
-  if (info->si_code > 0 && describe_overflow != nullptr && describe_overflow(info->si_addr)) {
-    struct sigaction fallback = {};
-    fallback.sa_handler = SIG_DFL;
-    ::sigaction(SIGABRT, &fallback, nullptr);
-    std::abort();
-  }
+  if (info->si_code > 0 && describe_overflow != nullptr &&
+      describe_overflow(info->si_addr, stack_pointer(context)))
+    end_process();
   forward(signal, info, context);
 }
 
 }  // namespace
+
+void end_process() noexcept {
+  struct sigaction fallback = {};
+  fallback.sa_handler = SIG_DFL;
+  ::sigaction(SIGABRT, &fallback, nullptr);
+  std::abort();
+}
 
 void install_overflow_handler() noexcept {
   static std::atomic<bool> installed{false};

@@ -3,9 +3,13 @@
 
 namespace coir::context {
 
-// Asks whether the faulting address lies in the guard of the fiber running on this thread; if so, describes
-// the overflow on fd 2 and returns true. Async-signal-safe. Set once by lib/sched.
-extern bool (*describe_overflow)(const void* address) noexcept;
+// Asks whether the fault at `address`, of code whose stack pointer is `sp`, is one of the fiber running on
+// this thread that has left its stack; if so, describes the overflow on fd 2 and returns true.
+// Async-signal-safe. Set once by lib/sched.
+extern bool (*describe_overflow)(const void* address, const void* sp) noexcept;
+
+// How an overflow ends the process, once it is described.
+[[noreturn]] void end_process() noexcept;
 
 // Installs the SIGSEGV and SIGBUS handler of this process (once), in front of whatever was there: a fault
 // that is no overflow goes on to the previous handler, or to the default action.

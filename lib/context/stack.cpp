@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 
 #include "base/raw_lock.hpp"
+#include "coir/attributes.hpp"
 #include "context/annotate.hpp"
 #include "sys/kernel.hpp"
 #include "sys/raw.hpp"
@@ -28,6 +30,20 @@ struct depot {
   char* fresh_end = nullptr;
   std::size_t reserved = 0;  // stacks in all slabs of this size
 };
+
+// The memory of stacks, never given back, for `among_stacks`: the newest first. Added under depots_lock.
+struct slab {
+  const char* begin;
+  const char* end;
+  slab* older;
+};
+std::atomic<slab*> slabs{nullptr};
+
+// Nobody's, below the lowest stack of a slab: what steps over that one's guard, by up to a thread's usual
+// 8 MiB, harms nobody and is among stacks, too.
+constexpr std::size_t apron_size = std::size_t{8} << 20;
+
+std::atomic<bool> default_size_said{false};
 
 base::raw_lock depots_lock;  // in a patched program a std::mutex would suspend who waits for it
 
@@ -55,18 +71,26 @@ std::size_t stride_of(std::size_t size) noexcept {
 void map_slab(depot& d, std::size_t size) {
   const std::size_t stride = stride_of(size);
   std::size_t count = std::clamp<std::size_t>(d.reserved / 4, 16, 4096);
-  void* slab = MAP_FAILED;
-  for (;; count /= 2) {
-    slab = ::mmap(nullptr, count * stride, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-    if (slab != MAP_FAILED || count <= 1) break;
+  std::size_t apron = apron_size;
+  auto known = std::make_unique<slab>();
+  void* memory = MAP_FAILED;
+  for (;;) {
+    memory = ::mmap(nullptr, apron + count * stride, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (memory != MAP_FAILED || (count <= 1 && apron == 0)) break;
+    if (count > 1)
+      count /= 2;
+    else
+      apron = 0;
   }
-  if (slab == MAP_FAILED) fail(errno, size);
+  if (memory == MAP_FAILED) fail(errno, size);
   // A huge page under a stack's top would commit 2 MiB for one frame. EINVAL: a kernel without them.
-  sys::raw(SYS_madvise, sys::word(slab), static_cast<long>(count * stride), MADV_NOHUGEPAGE);
-  d.fresh = static_cast<char*>(slab);
+  sys::raw(SYS_madvise, sys::word(memory), static_cast<long>(apron + count * stride), MADV_NOHUGEPAGE);
+  d.fresh = static_cast<char*>(memory) + apron;
   d.fresh_end = d.fresh + count * stride;
   d.reserved += count;
+  *known = {static_cast<char*>(memory), d.fresh_end, slabs.load(std::memory_order_relaxed)};
+  slabs.store(known.release(), std::memory_order_release);  // pairs with among_stacks
 }
 
 // One more stack of a slab: installs its guard. Null with errno's value in `error` if that fails.
@@ -87,10 +111,26 @@ std::size_t stacks_carved() noexcept {
   return carved.load(std::memory_order_relaxed);
 }
 
-std::size_t checked_stack_size(std::size_t bytes) {
+std::atomic<std::size_t> default_size{usual_stack_size};
+
+void obey_environment(std::size_t bytes) noexcept {
+  if (bytes == 0 || default_size_said.load(std::memory_order_acquire)) return;
+  const std::size_t page = sys::page_size();
+  default_size.store((bytes + page - 1) / page * page, std::memory_order_relaxed);
+}
+
+bool among_stacks(const void* address) noexcept {
+  const char* at = static_cast<const char*>(address);
+  // pairs with map_slab
+  for (const slab* s = slabs.load(std::memory_order_acquire); s != nullptr; s = s->older)
+    if (at >= s->begin && at < s->end) return true;
+  return false;
+}
+
+std::size_t checked_stack_size(std::size_t bytes, const char* asked_by) {
   if (bytes < smallest_stack_size || bytes > largest_stack_size)
-    throw std::invalid_argument("coir::spawn: attributes.stack_size=" + std::to_string(bytes) +
-                                ": expected " + std::to_string(smallest_stack_size) + " to " +
+    throw std::invalid_argument(std::string(asked_by) + "=" + std::to_string(bytes) + ": expected " +
+                                std::to_string(smallest_stack_size) + " to " +
                                 std::to_string(largest_stack_size) + " bytes");
   const std::size_t page = sys::page_size();
   return (bytes + page - 1) / page * page;
@@ -98,7 +138,7 @@ std::size_t checked_stack_size(std::size_t bytes) {
 
 std::size_t guard_size(std::size_t size) noexcept {
   const std::size_t page = sys::page_size();
-  const std::size_t pages = std::max<std::size_t>(16 * 1024 / page, 1);
+  const std::size_t pages = std::max<std::size_t>(64 * 1024 / page, 1);
   return (size / page + pages) % 2 == 1 ? pages * page : (pages + 1) * page;
 }
 
@@ -168,7 +208,7 @@ void stack_class::give_back() noexcept {
   free_.clear();
 }
 
-stack_pool::stack_pool() noexcept : usual_(default_stack_size) {}
+stack_pool::stack_pool() noexcept : usual_(usual_stack_size) {}
 
 stack_pool::~stack_pool() {
   usual_.give_back();
@@ -204,3 +244,18 @@ void stack_pool::tick(base::nanoseconds now) noexcept {
 }
 
 }  // namespace coir::context
+
+namespace coir {
+
+void set_default_stack_size(std::size_t bytes) {
+  const std::size_t size = context::checked_stack_size(bytes, "coir::set_default_stack_size: bytes");
+  context::default_size_said.store(true, std::memory_order_release);
+  context::default_size.store(size, std::memory_order_relaxed);
+}
+
+std::size_t default_stack_size() {
+  context::obey_environment(sys::read_settings().stack_size);
+  return context::default_size.load(std::memory_order_relaxed);
+}
+
+}  // namespace coir

@@ -4,10 +4,10 @@
 // the pool of another thread than the one it came from.
 //
 //   low                                                                           high
-//   | guard (>= 16 KiB) | usable: frames grow down from the control block ... | record, payload | colour |
+//   | guard (>= 64 KiB) | usable: frames grow down from the control block ... | record, payload | colour |
 //
 // I1: every stack handed out has its guard. It is installed when the stack is first carved from its slab and
-//     survives MADV_DONTNEED, so it costs nothing afterwards.
+//     survives MADV_DONTNEED, so it costs nothing afterwards. Its size: docs/adr/0006-stack-guards.md.
 // I2: `free` is last in, first out, so the stacks at its bottom are the ones longest unused: only they are
 // trimmed. The distance between stacks is an odd number of pages, so that their tops spread over the sets of
 // the TLB, and each top is coloured (see `colour`), so that control blocks spread over the sets of the
@@ -15,17 +15,20 @@
 // on release (a madvise per fiber end costs more than the fiber).
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "base/clock.hpp"
+#include "coir/detail/fiber_base.hpp"
+#include "sys/settings.hpp"
 
 namespace coir::context {
 
-inline constexpr std::size_t default_stack_size = 256 * 1024;
-inline constexpr std::size_t smallest_stack_size = 16 * 1024;
-inline constexpr std::size_t largest_stack_size = std::size_t{64} << 30;
+using detail::usual_stack_size;
+using sys::largest_stack_size;
+using sys::smallest_stack_size;
 
 struct stack {
   char* low = nullptr;  // lowest usable byte; the guard ends here
@@ -37,7 +40,18 @@ struct stack {
 
 // Rounds up to whole pages.
 // Throws std::invalid_argument when `bytes` is outside smallest_stack_size … largest_stack_size.
-std::size_t checked_stack_size(std::size_t bytes);
+// `asked_by` starts the text.
+std::size_t checked_stack_size(std::size_t bytes, const char* asked_by);
+
+// What fibers get that ask for no size: usual_stack_size, COIR_STACK_SIZE, or what set_default_stack_size
+// said last. Whole pages.
+extern std::atomic<std::size_t> default_size;
+// COIR_STACK_SIZE; what the program said before counts more. 0: it is not set.
+void obey_environment(std::size_t bytes) noexcept;
+
+// Whether `address` lies among coir's stacks: in any of them, in a guard, or in the memory kept free below.
+// Async-signal-safe.
+bool among_stacks(const void* address) noexcept;
 
 // The bytes left unused at the top of a stack to spread tops over cache sets: 0 … 1984 in steps of a line.
 // Neighbouring stacks lie an odd number of pages apart, so the page number runs through all 32 values.
@@ -108,7 +122,7 @@ class stack_pool {
   ~stack_pool();
 
   stack allocate(std::size_t size) {
-    if (__builtin_expect(size == default_stack_size, 1)) return usual_.allocate();
+    if (__builtin_expect(size == usual_stack_size, 1)) return usual_.allocate();
     return class_of(size).allocate();
   }
 
@@ -116,7 +130,7 @@ class stack_pool {
   const char* soon() const noexcept { return usual_.soon(); }
 
   void release(stack s) noexcept {
-    if (__builtin_expect(s.size == default_stack_size, 1))
+    if (__builtin_expect(s.size == usual_stack_size, 1))
       usual_.release(s.low);
     else
       release_other(s);

@@ -59,6 +59,7 @@ void start_process() {
     registry::unlock();
     throw;
   }
+  context::obey_environment(sys::read_settings().stack_size);
   install_descriptions();
   context::install_overflow_handler();
   started.store(true, std::memory_order_release);
@@ -121,9 +122,9 @@ scheduler::~scheduler() {
 }
 
 fiber* scheduler::create(const attributes* how, std::size_t payload_size) {
-  std::size_t size = context::default_stack_size;
-  if (how != nullptr && how->stack_size != context::default_stack_size)
-    size = context::checked_stack_size(how->stack_size);
+  std::size_t size = context::default_size.load(std::memory_order_relaxed);
+  if (how != nullptr && how->stack_size != 0)
+    size = context::checked_stack_size(how->stack_size, "coir::spawn: attributes.stack_size");
   queue_.make_room();
   char* name = nullptr;
   if (how != nullptr && how->name != nullptr) {
@@ -155,7 +156,7 @@ fiber* scheduler::create(const attributes* how, std::size_t payload_size) {
     f->name = name;
     f->set(has_extras);
   }
-  if (__builtin_expect(size != context::default_stack_size, 0)) f->set(own_stack_size);
+  if (__builtin_expect(size != context::usual_stack_size, 0)) f->set(own_stack_size);
   queue_.reserve();
   enter(f);
   char* top = reinterpret_cast<char*>(f) - payload_size;

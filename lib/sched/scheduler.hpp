@@ -140,6 +140,7 @@ class scheduler {
   detail::switch_request begin_park(const char* reason) noexcept {
     if (__builtin_expect(guest_ != nullptr, 0)) return guest_park(reason);
     fiber* self = current_;
+    detail::check_stack(self);
     self->park_reason = reason;
     self->state.store(fiber_state::parked, std::memory_order_relaxed);
     if (__builtin_expect(--budget_ == 0, 0)) poll();
@@ -284,8 +285,7 @@ class scheduler {
   static context::stack stack_of(const fiber* f) noexcept {
     if (__builtin_expect(f->has(own_stack_size), 0)) return f->stack;
     const auto at = reinterpret_cast<std::uintptr_t>(f);
-    return {reinterpret_cast<char*>((at | 4095) + 1 - context::default_stack_size),
-            context::default_stack_size};
+    return {reinterpret_cast<char*>((at | 4095) + 1 - context::usual_stack_size), context::usual_stack_size};
   }
   // Makes every field that spawn does not set what it was in a fresh record.
   static void clean(fiber& f) noexcept;

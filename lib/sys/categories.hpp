@@ -30,10 +30,15 @@ inline constexpr std::uint32_t all_categories = 0
 #undef COIR_ONE
     ;
 
-// Whether a call of that kind, made now, goes the cooperative way.
+// Whether a call of that kind, made now, goes the cooperative way. If so the caller is still on its stack: a
+// frame that stepped over the guard ends the process before its call writes anything. (Locks write nothing
+// before they park, where that is looked at as well.)
 [[gnu::always_inline]] inline bool cooperative(category c) noexcept {
-  return __builtin_expect(detail::cooperative != 0, 0) &&
-         __builtin_expect((detail::patch_off & static_cast<std::uint32_t>(c)) == 0, 1);
+  if (__builtin_expect(detail::cooperative == 0, 1) ||
+      __builtin_expect((detail::patch_off & static_cast<std::uint32_t>(c)) != 0, 0))
+    return false;
+  if (c != category::threads) detail::check_own_stack();
+  return true;
 }
 
 }  // namespace coir::sys

@@ -1,10 +1,12 @@
 #include "sys/settings.hpp"
 
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "sys/categories.hpp"
 
@@ -51,6 +53,22 @@ bool parse_switch(std::string_view name, std::string_view value) {
   return value == "1";
 }
 
+// "262144", "256K", "1M".
+std::size_t parse_stack_size(std::string_view name, std::string_view value) {
+  if (value.empty()) return 0;
+  std::size_t bytes = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), bytes);
+  std::string_view unit = value.substr(static_cast<std::size_t>(end - value.data()));
+  const std::size_t shift = unit == "K" || unit == "k"   ? 10
+                            : unit == "M" || unit == "m" ? 20
+                            : unit == "G" || unit == "g" ? 30
+                                                         : 0;
+  if (error != std::errc() || (shift == 0 && !unit.empty()) || bytes > largest_stack_size >> shift ||
+      bytes << shift < smallest_stack_size)
+    reject(name, value, "the bytes of a fiber's stack, 16K to 64G, such as 262144, 256K or 1M");
+  return bytes << shift;
+}
+
 void apply(settings& result, std::string_view name, std::string_view value) {
   if (name == "COIR_REACTOR") {
     if (value == "epoll")
@@ -65,10 +83,12 @@ void apply(settings& result, std::string_view name, std::string_view value) {
     result.patch_always = parse_switch(name, value);
   } else if (name == "COIR_AUDIT") {
     result.audit = parse_switch(name, value);
+  } else if (name == "COIR_STACK_SIZE") {
+    result.stack_size = parse_stack_size(name, value);
   } else if (name != "COIR_VERIFY") {  // that one is coir-patch's own
     reject(name, value,
-           "no such variable; there are COIR_REACTOR, COIR_PATCH, COIR_PATCH_ALWAYS, COIR_AUDIT and "
-           "COIR_VERIFY");
+           "no such variable; there are COIR_REACTOR, COIR_PATCH, COIR_PATCH_ALWAYS, COIR_AUDIT, "
+           "COIR_STACK_SIZE and COIR_VERIFY");
   }
 }
 

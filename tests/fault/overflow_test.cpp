@@ -3,9 +3,12 @@
 #include <unistd.h>
 #include <coir/coir.hpp>
 
+#include <chrono>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "catch.hpp"
 #include "context/stack.hpp"
@@ -77,6 +80,75 @@ TEST_CASE("overflow: names fiber, number, stack size and spawn site, then aborts
   CHECK(contains(r.err, std::string(k.size) + " bytes"));
   CHECK(contains(r.err, "spawned at "));
   CHECK(contains(r.err, "fault_tests"));
+}
+
+namespace {
+
+// A frame that steps over the guard without touching it, and is used at its far end.
+[[gnu::noinline]] bool step_over(std::size_t bytes, const std::function<void()>& wait) {
+  volatile char* room = static_cast<volatile char*>(__builtin_alloca(bytes));
+  wait();
+  return room[0] == 0;
+}
+
+// The first of three steps over its guard, into the stack of another.
+int step_over_guard(std::size_t stack_size, std::size_t bytes, const std::function<void()>& wait) {
+  std::vector<coir::fiber<void>> others;
+  const coir::attributes how{.name = "stepper", .stack_size = stack_size};
+  const auto stepper = coir::spawn(how, [&] {
+    coir::this_fiber::yield();
+    fault::say("steps");
+    step_over(bytes, wait);
+    fault::say("goes on");
+  });
+  for (int i = 0; i < 40; ++i) {
+    others.push_back(coir::spawn(how, [] {
+      volatile char room[10000] = {};
+      for (int turn = 0; turn < 3; ++turn) coir::this_fiber::yield();
+      for (const volatile char& c : room)
+        if (c != 0) fault::say("overwritten");
+    }));
+  }
+  stepper.join();
+  return 0;
+}
+
+}  // namespace
+
+COIR_SCENARIO(step_over_and_sleep) {
+  return step_over_guard(0, 600 * 1024, [] { coir::this_fiber::sleep_for(std::chrono::milliseconds(1)); });
+}
+COIR_SCENARIO(step_over_and_wait) {
+  coir::event never;
+  return step_over_guard(32 * 1024, 200 * 1024, [&] { never.wait_for(std::chrono::milliseconds(1)); });
+}
+// Below the lowest stack of all.
+COIR_SCENARIO(step_far) {
+  return step_over_guard(0, 7 << 20, [] { coir::this_fiber::sleep_for(std::chrono::milliseconds(1)); });
+}
+COIR_SCENARIO(step_far_enough_room) {
+  coir::set_default_stack_size(8 << 20);
+  return step_over_guard(0, 7 << 20, [] { coir::this_fiber::sleep_for(std::chrono::milliseconds(1)); });
+}
+
+TEST_CASE("overflow: a frame that steps over the guard is named when it waits, and has written nothing") {
+  const std::string scenario =
+      GENERATE(as<std::string>(), "step_over_and_sleep", "step_over_and_wait", "step_far");
+  const auto r = fault::run(scenario);
+  INFO(scenario << ": " << r.text());
+  CHECK(r.killed_by(SIGABRT));
+  CHECK(r.out == "steps\n");
+  CHECK(contains(r.err, "coir: stack overflow in fiber #"));
+  CHECK(contains(r.err, "\"stepper\""));
+  CHECK(contains(r.err, "at least "));
+  CHECK(contains(r.err, "COIR_STACK_SIZE"));
+}
+
+TEST_CASE("overflow: the same frame has room where all stacks are larger") {
+  const auto r = fault::run("step_far_enough_room");
+  INFO(r.text());
+  CHECK(r.exited(0));
+  CHECK(r.out == "steps\ngoes on\n");
 }
 
 namespace {

@@ -70,3 +70,42 @@ TEST_CASE("settings: the reactor asked for is the one used, auto and nothing tak
   CHECK(automatic.exited(0));
   CHECK(automatic.out == unset.out);
 }
+
+COIR_SCENARIO(stack_size) {
+  try {
+    fault::say(std::to_string(coir::default_stack_size()));
+  } catch (const std::invalid_argument& e) {
+    fault::say(std::string("invalid argument: ") + e.what());
+    return 0;
+  }
+  coir::spawn([] {
+    volatile char room[600 * 1024];
+    for (std::size_t i = sizeof room; i > 1000; i -= 1000) room[i - 1] = 1;
+    coir::this_fiber::yield();
+    fault::say(room[sizeof room - 1] == 1 ? "room" : "no room");
+  }).join();
+  coir::set_default_stack_size(64 * 1024);
+  fault::say(std::to_string(coir::default_stack_size()));
+  return 0;
+}
+
+TEST_CASE("settings: COIR_STACK_SIZE is the size of stacks whose fibers ask for none") {
+  struct kind {
+    const char* value;
+    const char* bytes;
+  };
+  const kind k = GENERATE(kind{"1M", "1048576"}, kind{"1000K", "1024000"}, kind{"1000000", "1003520"});
+  const auto r = fault::run("stack_size", {{"COIR_STACK_SIZE", k.value}});
+  INFO(r.text());
+  CHECK(r.out == std::string(k.bytes) + "\nroom\n65536\n");
+}
+
+TEST_CASE("settings: a wrong COIR_STACK_SIZE is an error that names value and expectation") {
+  const std::string value =
+      GENERATE(as<std::string>(), "1Q", "K", "-1", "15K", "65G", "1.5M", "1M ", "99999999999999999999");
+  const auto r = fault::run("stack_size", {{"COIR_STACK_SIZE", value}});
+  INFO(r.text());
+  CHECK(contains(r.out, "invalid argument: "));
+  CHECK(contains(r.out, "COIR_STACK_SIZE='" + value + "'"));
+  CHECK(contains(r.out, "16K to 64G"));
+}

@@ -40,3 +40,8 @@ for variable, value, expected in (("COIR_PATCH", "io,tmie", "tmie"), ("COIR_PATC
                                   ("COIR_PATCH_ALWAYS", "yes", "0 or 1"), ("COIR_AUDIT", "2", "0 or 1")):
     expect(run(PROGRAM, "scoped", **{variable: value}), f"{variable}={value}", status=2, out="",
            err=lambda text: variable in text and f"'{value}'" in text and expected in text)
+
+expect(run(PROGRAM, "large_frame"), "a frame over the guard", status=-6, out="",
+       err=lambda text: 'stack overflow in fiber #' in text and '"reader"' in text and "COIR_STACK_SIZE" in text)
+expect(run(PROGRAM, "large_frame", COIR_STACK_SIZE="1M"), "a frame with room", out="read 7\n")
+expect(run(PROGRAM, "foreign_stack"), "a stack of the program's own", out="others run: yes\ngoes on: yes\n")

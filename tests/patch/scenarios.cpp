@@ -4,13 +4,21 @@
 #include <coir/patch.hpp>
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <termios.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -22,6 +30,9 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
+
+#include "../unit/support/sanitized.hpp"
 
 using namespace std::chrono_literals;
 
@@ -85,9 +96,15 @@ void wait_for_name() {
 }
 void wait_for_file() {
   char path[] = "/tmp/coir-control-XXXXXX";
-  const int mine = ::mkstemp(path);
-  ::fsync(mine);
+  const int mine = ::mkstemp(path), others = ::open(path, O_RDWR | O_CLOEXEC);
   ::unlink(path);
+  if (::flock(others, LOCK_EX) != 0) std::abort();
+  std::thread holder([others] {
+    ::usleep(5000);
+    ::close(others);
+  });
+  if (::flock(mine, LOCK_EX) != 0) std::abort();
+  holder.detach();
   ::close(mine);
 }
 void wait_for_line() {
@@ -291,13 +308,59 @@ int lives_on() {
   return 0;
 }
 
+// A message is read into a buffer larger than the fiber's stack.
+[[gnu::noinline]] ssize_t read_message(int fd) {
+  char buffer[300'000];
+  return ::read(fd, buffer, sizeof buffer);
+}
+
+int large_frame() {
+  int ends[2];
+  if (::pipe(ends) != 0 || ::write(ends[1], "message", 7) != 7) return 1;
+  const auto reader = coir::spawn(coir::attributes{.name = "reader"},
+                                  [&] { std::printf("read %zd\n", read_message(ends[0])); });
+  reader.join();
+  return 0;
+}
+
+#ifndef UNIT_SANITIZED  // which know nothing of such stacks
+// A coroutine of the program's own, on a stack that is none of coir's.
+ucontext_t coroutine, of_fiber;
+
+int foreign_stack() {
+  coir::spawn([] {
+    std::vector<char> stack(256 * 1024);
+    ::getcontext(&coroutine);
+    coroutine.uc_stack.ss_sp = stack.data();
+    coroutine.uc_stack.ss_size = stack.size();
+    coroutine.uc_link = &of_fiber;
+    ::makecontext(
+        &coroutine,
+        [] {
+          say("others run", lets_others_run(nap));
+          coir::this_fiber::sleep_for(1ms);
+        },
+        0);
+    ::swapcontext(&of_fiber, &coroutine);
+    say("goes on", true);
+  }).join();
+  return 0;
+}
+#else
+int foreign_stack() {
+  say("others run", true);
+  say("goes on", true);
+  return 0;
+}
+#endif
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::map<std::string, int (*)()> all = {
-      {"categories", categories}, {"scoped", scoped},     {"always", always},
-      {"escapes", escapes},       {"lives_on", lives_on}, {"escapes_on_purpose", escapes_on_purpose},
-      {"signals", signals},
+      {"categories", categories}, {"scoped", scoped},           {"always", always},
+      {"escapes", escapes},       {"lives_on", lives_on},       {"escapes_on_purpose", escapes_on_purpose},
+      {"signals", signals},       {"large_frame", large_frame}, {"foreign_stack", foreign_stack},
   };
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const auto found = argc == 2 ? all.find(argv[1]) : all.end();

@@ -39,6 +39,9 @@ enum fiber_flag : std::uint8_t {
   carries_flow = 32,  // something of the thread is this fiber's own while it runs: see scheduler::carry
 };
 
+// Of nearly all stacks, in bytes; others cost a spawn some nanoseconds.
+inline constexpr std::size_t usual_stack_size = 256 * 1024;
+
 // The upper bits of fiber_base::refs, which any thread sets, while fiber_flag is the fiber's own.
 enum ref_mark : std::uint32_t {
   ended = 1U << 31,           // for all who hold handles; what it does after that is its own affair
@@ -139,6 +142,56 @@ extern constinit thread_local std::uint32_t patch_off __attribute__((tls_model("
 // Where the calling thread's scheduler keeps its running fiber; null if it has none yet, or runs a guest's.
 using fiber_place [[gnu::may_alias]] = fiber_base*;
 extern constinit thread_local const fiber_place* running __attribute__((tls_model("initial-exec")));
+
+// The stack pointer of the caller; of use for comparisons only.
+[[gnu::always_inline]] inline const char* stack_pointer() noexcept {
+#if defined(__x86_64__)
+  const char* sp;
+  __asm__("movq %%rsp, %0" : "=r"(sp));
+  return sp;
+#else
+  return static_cast<const char*>(__builtin_frame_address(0));
+#endif
+}
+
+// The last part of check_stack. Ends the process, by name, if the fiber's stack pointer is in another's stack
+// or guard. A stack that is none of coir's is the program's own affair: a coroutine's, or a signal handler's.
+void check_deep_stack(const fiber_base* f, const void* sp) noexcept;
+
+#if defined(__x86_64__)
+// The same for the running fiber; keeps all registers but those of floating point, so that who calls it once
+// in a thousand times need not save his own for it.
+extern "C" void coir_check_deep_stack() noexcept;
+#endif
+
+// `f` runs: whether it has stepped over its guard. The record lies less than a page below the top of the
+// stack, and nearly all stacks are of one size.
+[[gnu::always_inline]] inline void check_stack(const fiber_base* f) noexcept {
+  constexpr std::size_t surely_inside = usual_stack_size - 4096;
+  const char* sp = stack_pointer();
+  if (__builtin_expect(static_cast<std::size_t>(reinterpret_cast<const char*>(f) - sp) <= surely_inside, 1) &&
+      __builtin_expect((f->flags & own_stack_size) == 0, 1))
+    return;
+  if ((f->flags & is_main) != 0) return;
+#if defined(__x86_64__)
+  // SAFETY: below the red zone; the function keeps what is not named here.
+  __asm__ volatile(
+      "leaq -128(%%rsp), %%rsp\n\t"
+      "call *coir_check_deep_stack@GOTPCREL(%%rip)\n\t"
+      "leaq 128(%%rsp), %%rsp"
+      :
+      :
+      : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+        "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+#else
+  check_deep_stack(f, sp);
+#endif
+}
+
+// The same for whoever runs on this thread.
+[[gnu::always_inline]] inline void check_own_stack() noexcept {
+  if (const fiber_place* place = running) check_stack(*place);
+}
 
 // Whether the library need not be asked if the calling fiber has to hear of an interrupt.
 inline bool undisturbed() noexcept {

@@ -41,7 +41,7 @@ bool committed(const char* page) {
 
 std::string rejection(std::size_t size) {
   try {
-    checked_stack_size(size);
+    checked_stack_size(size, "attributes.stack_size");
   } catch (const std::invalid_argument& e) {
     return e.what();
   }
@@ -56,7 +56,7 @@ struct old_kernel {
 
 void check_guard(const stack& s) {
   const std::size_t guard = guard_size(s.size);
-  CHECK(guard >= 16 * 1024);
+  CHECK(guard >= 64 * 1024);
   CHECK(readable(s.low));
   CHECK(readable(s.top() - 1));
   CHECK_FALSE(readable(s.low - 1));
@@ -68,10 +68,10 @@ void check_guard(const stack& s) {
 
 TEST_CASE("stack sizes: whole pages are kept, others rounded up") {
   const std::size_t page = coir::sys::page_size();
-  CHECK(checked_stack_size(smallest_stack_size) == smallest_stack_size);
-  CHECK(checked_stack_size(smallest_stack_size + 1) == smallest_stack_size + page);
-  CHECK(checked_stack_size(default_stack_size) == default_stack_size);
-  CHECK(checked_stack_size(largest_stack_size) == largest_stack_size);
+  CHECK(checked_stack_size(smallest_stack_size, "x") == smallest_stack_size);
+  CHECK(checked_stack_size(smallest_stack_size + 1, "x") == smallest_stack_size + page);
+  CHECK(checked_stack_size(usual_stack_size, "x") == usual_stack_size);
+  CHECK(checked_stack_size(largest_stack_size, "x") == largest_stack_size);
 }
 
 TEST_CASE("stack sizes: zero, tiny and absurd ones are rejected by name and value") {
@@ -85,8 +85,7 @@ TEST_CASE("stack sizes: zero, tiny and absurd ones are rejected by name and valu
 }
 
 TEST_CASE("stack pool: each stack has its size, is aligned, and is guarded below") {
-  const std::size_t size =
-      GENERATE(as<std::size_t>(), default_stack_size, small, smallest_stack_size, 1 << 20);
+  const std::size_t size = GENERATE(as<std::size_t>(), usual_stack_size, small, smallest_stack_size, 1 << 20);
   stack_pool pool;
   std::vector<stack> stacks;
   for (int i = 0; i < 20; ++i) stacks.push_back(pool.allocate(size));
@@ -183,7 +182,7 @@ TEST_CASE("stack pool: returns the memory of stacks long unused, above the water
   stack_pool pool;
   std::vector<stack> stacks;
   for (std::size_t i = 0; i < count; ++i) {
-    stacks.push_back(pool.allocate(default_stack_size));
+    stacks.push_back(pool.allocate(usual_stack_size));
     stacks.back().top()[-1] = 'x';
   }
   const auto touched = [&] {
@@ -205,7 +204,7 @@ TEST_CASE("stack pool: returns the memory of stacks long unused, above the water
 
   // They are still good, guards included.
   std::vector<stack> again;
-  for (std::size_t i = 0; i < count; ++i) again.push_back(pool.allocate(default_stack_size));
+  for (std::size_t i = 0; i < count; ++i) again.push_back(pool.allocate(usual_stack_size));
   for (const stack& s : again) {
     s.top()[-1] = 'y';
     REQUIRE_FALSE(readable(s.low - 1));
@@ -217,7 +216,7 @@ TEST_CASE("stack pool: has nothing to return once all above the watermark is ret
   stack_pool pool;
   std::vector<stack> stacks;
   for (std::size_t i = 0; i < stack_pool::watermark + 100; ++i)
-    stacks.push_back(pool.allocate(default_stack_size));
+    stacks.push_back(pool.allocate(usual_stack_size));
   for (const stack& s : stacks) pool.release(s);
   for (int i = 1; i < 10; ++i) pool.tick(i * stack_pool::period);
   CHECK_FALSE(pool.wants_tick());  // or an idle thread would wake up every second for ever
@@ -228,7 +227,7 @@ TEST_CASE("stack pool: neighbouring stacks start on different cache sets") {
   std::set<std::size_t> colours;
   std::vector<stack> stacks;
   for (int i = 0; i < 256; ++i) {
-    stacks.push_back(pool.allocate(default_stack_size));
+    stacks.push_back(pool.allocate(usual_stack_size));
     const std::size_t c = colour(stacks.back().low);
     REQUIRE(c % 64 == 0);
     REQUIRE(c < 2048);

@@ -195,9 +195,42 @@ TEST_CASE_METHOD(virtual_time, "attributes: the stack has the size asked for") {
 }
 
 TEST_CASE_METHOD(virtual_time,
+                 "set_default_stack_size: counts for fibers that ask for no size, from then on") {
+  const std::size_t before = coir::default_stack_size();
+  const auto uses = [](std::size_t bytes) {
+    return [bytes] {
+      volatile char* room = static_cast<volatile char*>(__builtin_alloca(bytes));
+      for (std::size_t i = 0; i < bytes; i += 1024) room[i] = 1;
+      this_fiber::sleep_for(1ms);
+      return room[0] == 1;
+    };
+  };
+  coir::set_default_stack_size(1024 * 1024 + 1);
+  CHECK(coir::default_stack_size() == 1024 * 1024 + 4096);
+  auto large = coir::spawn(uses(1000 * 1024));
+  auto named = coir::spawn(coir::attributes{.name = "large"}, uses(1000 * 1024));
+  auto own = coir::spawn(coir::attributes{.stack_size = 64 * 1024}, uses(48 * 1024));
+  coir::set_default_stack_size(64 * 1024);
+  auto small = coir::spawn(uses(48 * 1024));
+  coir::gather(large, named, own, small);
+  CHECK(large.successful());
+  CHECK(small.successful());
+  coir::set_default_stack_size(before);
+}
+
+TEST_CASE("set_default_stack_size: impossible ones are invalid arguments that name the value") {
+  const std::size_t size = GENERATE(as<std::size_t>(), 0, 16 * 1024 - 1, (std::size_t{64} << 30) + 1);
+  const std::size_t before = coir::default_stack_size();
+  const std::string text = thrown_text<std::invalid_argument>([&] { coir::set_default_stack_size(size); });
+  INFO(text);
+  CHECK(contains(text, "coir::set_default_stack_size: bytes=" + std::to_string(size)));
+  CHECK(coir::default_stack_size() == before);
+}
+
+TEST_CASE_METHOD(virtual_time,
                  "attributes: impossible stack sizes are invalid arguments that name the value") {
   const std::size_t size =
-      GENERATE(as<std::size_t>(), 0, 1, 16 * 1024 - 1, (std::size_t{64} << 30) + 1, ~std::size_t{0});
+      GENERATE(as<std::size_t>(), 1, 16 * 1024 - 1, (std::size_t{64} << 30) + 1, ~std::size_t{0});
   const std::string text = thrown_text<std::invalid_argument>(
       [&] { coir::spawn(coir::attributes{.name = "x", .stack_size = size}, [] {}); });
   INFO(text);
