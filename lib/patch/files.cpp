@@ -1,5 +1,6 @@
 // Locks on files, what goes to the disk, asynchronous I/O, message queues and System V semaphores.
 #include <aio.h>
+#include <errno.h>
 #include <mqueue.h>
 #include <sys/file.h>
 #include <sys/msg.h>
@@ -26,22 +27,36 @@ COIR_HOOK int lockf(int fd, int command, off_t size) {
 COIR_HOOK int lockf64(int fd, int command, off64_t size) {
   return lockf(fd, command, size);
 }
+// What lies in memory, and what is no file, goes to no disk.
 COIR_HOOK int fsync(int fd) {
-  return COIR_COOPERATIVE ? posix::elsewhere("fsync", [fd] { return real.fsync(fd); }) : real.fsync(fd);
+  return COIR_COOPERATIVE ? posix::unless(!posix::on_disk(fd), "fsync", [fd] { return real.fsync(fd); })
+                          : real.fsync(fd);
 }
 COIR_HOOK int fdatasync(int fd) {
-  return COIR_COOPERATIVE ? posix::elsewhere("fdatasync", [fd] { return real.fdatasync(fd); })
-                          : real.fdatasync(fd);
+  return COIR_COOPERATIVE
+             ? posix::unless(!posix::on_disk(fd), "fdatasync", [fd] { return real.fdatasync(fd); })
+             : real.fdatasync(fd);
 }
 COIR_HOOK int tcdrain(int fd) {
-  return COIR_COOPERATIVE ? posix::elsewhere(
-                                "tcdrain", [fd] { return real.tcdrain(fd); }, true)
+  return COIR_COOPERATIVE ? posix::unless(
+                                posix::drains_at_once(fd), "tcdrain", [fd] { return real.tcdrain(fd); }, true)
                           : real.tcdrain(fd);
 }
 
+namespace {
+// Whether one of them is over, or nobody is to wait.
+bool any_over(const aiocb* const list[], int count, const timespec* t) noexcept {
+  if (count <= 0 || (t != nullptr && t->tv_sec == 0 && t->tv_nsec == 0)) return true;
+  for (int i = 0; i < count; ++i)
+    if (list[i] != nullptr && ::aio_error(list[i]) != EINPROGRESS) return true;
+  return false;
+}
+}  // namespace
+
 COIR_HOOK int aio_suspend(const aiocb* const list[], int count, const timespec* t) {
-  return COIR_COOPERATIVE ? posix::elsewhere(
-                                "aio_suspend", [=] { return real.aio_suspend(list, count, t); }, true)
+  return COIR_COOPERATIVE ? posix::unless(
+                                any_over(list, count, t), "aio_suspend",
+                                [=] { return real.aio_suspend(list, count, t); }, true)
                           : real.aio_suspend(list, count, t);
 }
 COIR_HOOK int aio_suspend64(const aiocb64* const list[], int count, const timespec* t) {
@@ -73,26 +88,35 @@ COIR_HOOK int mq_send(mqd_t q, const char* m, size_t n, unsigned priority) {
   return COIR_COOPERATIVE_IN(ipc) ? posix::mq_send(q, m, n, priority, nullptr)
                                   : real.mq_send(q, m, n, priority);
 }
+// These are asked without waiting first.
 COIR_HOOK ssize_t msgrcv(int q, void* m, size_t n, long type, int flags) {
-  return COIR_COOPERATIVE_IN(ipc) && (flags & IPC_NOWAIT) == 0
-             ? posix::elsewhere(
-                   "msgrcv", [=] { return real.msgrcv(q, m, n, type, flags); }, true)
-             : real.msgrcv(q, m, n, type, flags);
+  if (!COIR_COOPERATIVE_IN(ipc) || (flags & IPC_NOWAIT) != 0) return real.msgrcv(q, m, n, type, flags);
+  return posix::asked_first(
+      "msgrcv", ENOMSG, [=] { return real.msgrcv(q, m, n, type, flags | IPC_NOWAIT); },
+      [=] { return real.msgrcv(q, m, n, type, flags); });
 }
 COIR_HOOK int msgsnd(int q, const void* m, size_t n, int flags) {
-  return COIR_COOPERATIVE_IN(ipc) && (flags & IPC_NOWAIT) == 0
-             ? posix::elsewhere(
-                   "msgsnd", [=] { return real.msgsnd(q, m, n, flags); }, true)
-             : real.msgsnd(q, m, n, flags);
-}
-COIR_HOOK int semop(int set, sembuf* operations, size_t count) noexcept {
-  return COIR_COOPERATIVE_IN(ipc) ? posix::elsewhere(
-                                        "semop", [=] { return real.semop(set, operations, count); }, true)
-                                  : real.semop(set, operations, count);
+  if (!COIR_COOPERATIVE_IN(ipc) || (flags & IPC_NOWAIT) != 0) return real.msgsnd(q, m, n, flags);
+  return posix::asked_first(
+      "msgsnd", EAGAIN, [=] { return real.msgsnd(q, m, n, flags | IPC_NOWAIT); },
+      [=] { return real.msgsnd(q, m, n, flags); });
 }
 COIR_HOOK int semtimedop(int set, sembuf* operations, size_t count, const timespec* t) noexcept {
-  return COIR_COOPERATIVE_IN(ipc)
-             ? posix::elsewhere(
-                   "semtimedop", [=] { return real.semtimedop(set, operations, count, t); }, true)
-             : real.semtimedop(set, operations, count, t);
+  if (!COIR_COOPERATIVE_IN(ipc)) return real.semtimedop(set, operations, count, t);
+  const auto at_once = [=] {
+    constexpr size_t most = 64;  // the kernel's own is 500, of which nobody makes use
+    sembuf copy[most];
+    if (operations == nullptr || count > most) return errno = EAGAIN, -1;
+    for (size_t i = 0; i < count; ++i) {
+      copy[i] = operations[i];
+      copy[i].sem_flg = static_cast<short>(copy[i].sem_flg | IPC_NOWAIT);
+    }
+    return real.semtimedop(set, copy, count, t);
+  };
+  return posix::asked_first("semop", EAGAIN, at_once,
+                            [=] { return real.semtimedop(set, operations, count, t); });
+}
+COIR_HOOK int semop(int set, sembuf* operations, size_t count) noexcept {
+  return COIR_COOPERATIVE_IN(ipc) ? semtimedop(set, operations, count, nullptr)
+                                  : real.semop(set, operations, count);
 }

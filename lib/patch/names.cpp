@@ -31,20 +31,31 @@ COIR_WRAPPING_HOOK void __wrap_freeaddrinfo(addrinfo* list) noexcept {
 #define COIR_PLAIN_LOOK_UP(result, name, parameters, arguments) \
   COIR_LOOK_UP(COIR_HOOK, result, name, name, parameters, arguments)
 
-COIR_WRAPPING_LOOK_UP(int, getnameinfo,
-                      (const sockaddr* a, socklen_t size, char* host, socklen_t host_size, char* service,
-                       socklen_t service_size, int flags),
-                      (a, size, host, host_size, service, service_size, flags))
+COIR_WRAPPING_HOOK int __wrap_getnameinfo(const sockaddr* a, socklen_t size, char* host, socklen_t host_size,
+                                          char* service, socklen_t service_size, int flags) {
+  const auto plain = [=] { return real.getnameinfo(a, size, host, host_size, service, service_size, flags); };
+  const bool wants_host = host != nullptr && host_size != 0;
+  const bool wants_service = service != nullptr && service_size != 0;
+  return COIR_COOPERATIVE ? posix::unless(posix::writes_numbers(a, size, wants_host, wants_service, flags),
+                                          "getnameinfo", plain)
+                          : plain();
+}
 COIR_WRAPPING_LOOK_UP(hostent*, gethostbyname, (const char* name), (name))
 COIR_WRAPPING_LOOK_UP(hostent*, gethostbyname2, (const char* name, int family), (name, family))
 COIR_WRAPPING_LOOK_UP(hostent*, gethostbyaddr, (const void* a, socklen_t size, int type), (a, size, type))
-COIR_PLAIN_LOOK_UP(int, gethostbyname_r,
-                   (const char* name, hostent* into, char* buffer, size_t size, hostent** result, int* error),
-                   (name, into, buffer, size, result, error))
-COIR_PLAIN_LOOK_UP(int, gethostbyname2_r,
-                   (const char* name, int family, hostent* into, char* buffer, size_t size, hostent** result,
-                    int* error),
-                   (name, family, into, buffer, size, result, error))
+// (Those without _r hold a lock while they ask: what need not ask might wait for who does.)
+COIR_HOOK int gethostbyname2_r(const char* name, int family, hostent* into, char* buffer, size_t size,
+                               hostent** result, int* error) {
+  const auto plain = [=] { return real.gethostbyname2_r(name, family, into, buffer, size, result, error); };
+  return COIR_COOPERATIVE ? posix::unless(posix::is_address(name, family), "gethostbyname2_r", plain)
+                          : plain();
+}
+COIR_HOOK int gethostbyname_r(const char* name, hostent* into, char* buffer, size_t size, hostent** result,
+                              int* error) {
+  const auto plain = [=] { return real.gethostbyname_r(name, into, buffer, size, result, error); };
+  return COIR_COOPERATIVE ? posix::unless(posix::is_address(name, AF_INET), "gethostbyname_r", plain)
+                          : plain();
+}
 COIR_PLAIN_LOOK_UP(int, gethostbyaddr_r,
                    (const void* a, socklen_t asize, int type, hostent* into, char* buffer, size_t size,
                     hostent** result, int* error),

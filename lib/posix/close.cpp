@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
@@ -27,14 +28,26 @@ const bool process_known = [] {
   return ::pthread_atfork(nullptr, nullptr, note) == 0;
 }();
 
-// A close that waits until the peer has taken what was sent (SO_LINGER).
+// A close that waits until the peer has taken what was sent (SO_LINGER): of a connection only, and not of
+// what never waits for a peer.
 bool lingers(int fd) noexcept {
   if (__builtin_expect(!linger_used.load(std::memory_order_relaxed), 1) || detail::cooperative == 0)
     return false;
   linger l = {};
   socklen_t size = sizeof l;
-  return sys::raw(SYS_getsockopt, fd, SOL_SOCKET, SO_LINGER, sys::word(&l), sys::word(&size)) == 0 &&
-         l.l_onoff != 0 && l.l_linger > 0;
+  if (sys::raw(SYS_getsockopt, fd, SOL_SOCKET, SO_LINGER, sys::word(&l), sys::word(&size)) != 0 ||
+      l.l_onoff == 0 || l.l_linger <= 0)
+    return false;
+  int domain = 0;
+  size = sizeof domain;
+  if (sys::raw(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, sys::word(&domain), sys::word(&size)) == 0 &&
+      domain == AF_UNIX)
+    return false;
+  unsigned char state = 0;
+  size = sizeof state;
+  if (sys::raw(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, sys::word(&state), sys::word(&size)) != 0)
+    return true;  // another protocol: who knows
+  return state != TCP_CLOSE && state != TCP_LISTEN && state != TCP_SYN_SENT;
 }
 
 }  // namespace
@@ -65,8 +78,8 @@ int close(int fd) {
   const bool waits = lingers(fd);
   forget(fd);
   if (__builtin_expect(waits, 0))
-    return static_cast<int>(answer(
-        offload_call(*scheduler::existing(), "close", [&]() -> long { return sys::raw(SYS_close, fd); })));
+    return static_cast<int>(answer(offload_call(
+        *scheduler::existing(), "close", [&]() -> long { return sys::raw(SYS_close, fd); }, true)));
   return sys::real.close(fd);
 }
 

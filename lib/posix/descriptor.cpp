@@ -4,10 +4,13 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/vfs.h>
+#include <termios.h>
 
 #include <algorithm>
 
@@ -58,8 +61,9 @@ fd_kind ask_kind(int fd) noexcept {
       return fd_kind::pipe;
     case S_IFREG:
     case S_IFDIR:
-    case S_IFBLK:
       return is_quick(fd) ? fd_kind::quick : fd_kind::file;
+    case S_IFBLK:  // its name may lie in memory
+      return fd_kind::file;
     default:
       return fd_kind::other;
   }
@@ -105,6 +109,20 @@ bool completes_io(call& c) noexcept {
 fd_kind kind_of(call& c) noexcept {
   if (c.state->kind == fd_kind::unknown) c.state->kind = ask_kind(c.fd);
   return c.state->kind;
+}
+
+bool on_disk(int fd) noexcept {
+  struct stat st;
+  if (::fstat(fd, &st) != 0) return false;
+  return S_ISBLK(st.st_mode) || ((S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) && !is_quick(fd));
+}
+
+bool drains_at_once(int fd) noexcept {
+  termios settings;  // the kernel's are shorter
+  if (sys::raw(SYS_ioctl, fd, TCGETS, sys::word(&settings)) != 0) return true;
+  struct stat st;
+  constexpr unsigned pseudo_first = 136, pseudo_last = 143;  // Documentation/admin-guide/devices.txt
+  return ::fstat(fd, &st) == 0 && major(st.st_rdev) >= pseudo_first && major(st.st_rdev) <= pseudo_last;
 }
 
 int may_wait(call& c, direction d, base::nanoseconds& deadline) noexcept {

@@ -39,6 +39,11 @@ bool completes_io(call& c) noexcept;
 // fstat and friends, once per generation.
 fd_kind kind_of(call& c) noexcept;
 
+// Whether what is written to it goes to a disk; asked anew. False also of what is no descriptor.
+bool on_disk(int fd) noexcept;
+// Whether a terminal has nothing to wait for until its output is out; so if it is none.
+bool drains_at_once(int fd) noexcept;
+
 // The kernel said EAGAIN to a call that did not want to wait. 0: the user's call is to wait, until `deadline`
 // (SO_RCVTIMEO, SO_SNDTIMEO, or never). EAGAIN: the description is the user's own non-blocking one.
 int may_wait(call& c, direction d, base::nanoseconds& deadline) noexcept;

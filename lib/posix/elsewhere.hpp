@@ -30,6 +30,28 @@ auto elsewhere(const char* name, F f, bool endless = false) noexcept {
   return result;
 }
 
+// The same, but made at once where it `need_not_wait`.
+template <class F>
+auto unless(bool need_not_wait, const char* name, F f, bool endless = false) noexcept {
+  if (!need_not_wait) return elsewhere(name, f, endless);
+  const auto result = f();
+  scheduler::existing()->charge();
+  return result;
+}
+
+// The result of `f()`, for which a helper waits if `at_once()` fails with `would_wait`.
+template <class Now, class F>
+auto asked_first(const char* name, int would_wait, Now at_once, F f) noexcept {
+  const int before = errno;
+  const auto r = at_once();
+  if (r != -1 || errno != would_wait) {
+    scheduler::existing()->charge();
+    return r;
+  }
+  errno = before;
+  return elsewhere(name, f, true);
+}
+
 // A call that may be given up: it goes on at the helper without whom it was for. Made with `new`; deletes
 // itself.
 struct abandonable : offloaded {

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 
@@ -47,9 +48,16 @@ struct request {
   }
 };
 
+// Beyond such a limit a write raises SIGXFSZ in the thread that makes it; of io_uring that is one of the
+// kernel's, and nobody hears of it.
+bool is_limited() noexcept {
+  rlimit limit;
+  return ::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
 // A regular file whose data is not in memory, or a write to one, at an offset.
 long on_file(call& c, const request& q, const iovec* v, long count, off_t at) noexcept {
-  if (q.flags == 0 && count == 1 && completes_io(c)) {
+  if (q.flags == 0 && count == 1 && completes_io(c) && (q.d == direction::in || !is_limited())) {
     wait::waiting_operation op;
     op.kind = q.d == direction::in ? reactor::op_kind::read : reactor::op_kind::write;
     op.fd = c.fd;

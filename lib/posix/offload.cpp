@@ -2,10 +2,15 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <new>
 
+#include "base/signal_bits.hpp"
 #include "posix/elsewhere.hpp"
+#include "sys/pending.hpp"
+#include "sys/raw.hpp"
 #include "wait/interrupt.hpp"
 
 namespace coir::posix {
@@ -15,10 +20,42 @@ constinit wait::workers helpers("coir-helper", 64, 10'000'000'000, 1024 * 1024);
 
 const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { helpers.forget_in_child(); }) == 0;
 
+// By which the kernel tells the thread that makes a call of its failure. Blocked on helpers.
+constexpr std::uint64_t signals_of_calls = base::bit(SIGPIPE) | base::bit(SIGXFSZ);
+
+std::uint64_t take_signals() noexcept {
+  if (wait::workers::here() != &helpers) return 0;  // no helper could be had: they came to whom they are for
+  std::uint64_t pending = 0;
+  sys::raw(SYS_rt_sigpending, sys::word(&pending), sizeof pending);
+  pending &= signals_of_calls;
+  if (__builtin_expect(pending == 0, 1)) return 0;
+  pending &= sys::pending_for_thread();  // others are the process's
+  for (const int signal : {SIGPIPE, SIGXFSZ}) {
+    const std::uint64_t one = pending & base::bit(signal);
+    constexpr timespec now = {0, 0};
+    if (one != 0) sys::raw(SYS_rt_sigtimedwait, sys::word(&one), 0, sys::word(&now), sizeof one);
+  }
+  return pending;
+}
+
+// As the kernel sends them; to oneself that may be said.
+void raise_here(scheduler& s, std::uint64_t signals) noexcept {
+  for (const int signal : {SIGPIPE, SIGXFSZ}) {
+    if ((signals & base::bit(signal)) == 0) continue;
+    siginfo_t info = {};
+    info.si_signo = signal;
+    info.si_code = SI_USER;
+    info.si_pid = ::getpid();
+    info.si_uid = ::getuid();
+    sys::raw(SYS_rt_tgsigqueueinfo, info.si_pid, s.thread_id(), signal, sys::word(&info));
+  }
+}
+
 void work(wait::thread_job* self) noexcept {
   auto* job = static_cast<offloaded*>(self);
   wait::waiter* who = job->who;
   job->result = job->run(job);
+  job->signals = take_signals();
   if (job->finished != nullptr)
     job->finished(job);
   else if (who->claim(wait::outcome::notified))
@@ -37,6 +74,7 @@ long offload(scheduler& s, const char* name, offloaded& job, bool endless) noexc
   job.who = &w;
   if (!send_off(job, endless)) return job.run(&job);
   wait::park(w, name, wait::mode::uninterruptible);
+  if (__builtin_expect(job.signals != 0, 0)) raise_here(s, job.signals);
   return job.result;
 }
 
@@ -99,6 +137,7 @@ int attend(const char* name, abandonable* job, bool endless, wait::ending_handle
   if (!done) a->waiting = nullptr;
   a->lock.unlock();
   if (!done) return wait::error_of(o, *s.current());
+  if (__builtin_expect(a->signals != 0, 0)) raise_here(s, a->signals);
   delete a;
   return 0;
 }

@@ -2,7 +2,8 @@
 //
 // Helpers are started as needed, at most 64 and one for each endless call, and retire after ten idle seconds.
 // The wait is not interrupted: nobody can stop a thread inside the kernel, and the call's arguments live on
-// the fiber's stack. Calls that may be given up: `attend` of elsewhere.hpp.
+// the fiber's stack. Calls that may be given up: `attend` of elsewhere.hpp. Signals by which a call tells of
+// its failure (SIGPIPE, SIGXFSZ) go to the fiber's thread.
 #pragma once
 
 #include "posix/descriptor.hpp"
@@ -16,6 +17,7 @@ struct offloaded : wait::thread_job {
   // On the helper, instead of waking `who`; may free the job.
   void (*finished)(offloaded* self) noexcept = nullptr;
   long result = 0;
+  std::uint64_t signals = 0;  // what the call raised on the helper; for the fiber's thread
 };
 
 // Runs `job` on a helper and returns its result; runs it here if no thread can be had.

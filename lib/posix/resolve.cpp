@@ -1,8 +1,11 @@
 #include "posix/resolve.hpp"
 
+#include <arpa/inet.h>
 #include <arpa/nameser.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
 #include <iterator>
 #include <memory>
 #include <new>
@@ -91,7 +94,42 @@ struct query : abandonable {
   }
 };
 
+// As libc does: all of it, with blanks and a sign in front, or nothing at all.
+bool is_number(const char* service) noexcept {
+  char* end = nullptr;
+  const int error = errno;
+  static_cast<void>(std::strtoul(service, &end, 10));
+  errno = error;
+  return *end == '\0';
+}
+
+bool asks_nobody(const char* node, const char* service, const addrinfo* hints) noexcept {
+  const int flags = hints != nullptr ? hints->ai_flags : 0;
+  if (service != nullptr && (flags & AI_NUMERICSERV) == 0 && !is_number(service)) return false;
+  return node == nullptr || (flags & AI_NUMERICHOST) != 0 || is_address(node, AF_UNSPEC);
+}
+
 }  // namespace
+
+bool is_address(const char* name, int family) noexcept {
+  in_addr four;
+  in6_addr six;
+  if (family != AF_INET6 && ::inet_pton(AF_INET, name, &four) == 1) return true;
+  if (family == AF_INET) return false;
+  const char* scope = std::strchr(name, '%');
+  if (scope == nullptr) return ::inet_pton(AF_INET6, name, &six) == 1;
+  char address[INET6_ADDRSTRLEN];
+  const auto size = static_cast<std::size_t>(scope - name);
+  if (size >= sizeof address) return false;
+  std::memcpy(address, name, size);
+  address[size] = '\0';
+  return ::inet_pton(AF_INET6, address, &six) == 1;
+}
+
+bool writes_numbers(const sockaddr* a, socklen_t size, bool host, bool service, int flags) noexcept {
+  if (a != nullptr && size >= sizeof a->sa_family && a->sa_family == AF_UNIX) return true;
+  return (!host || (flags & NI_NUMERICHOST) != 0) && (!service || (flags & NI_NUMERICSERV) != 0);
+}
 
 int ask_resolver(const char* call_name,
                  int (*ask)(res_state, const question&, unsigned char* answer, int size), const question& q,
@@ -126,6 +164,11 @@ int ask_resolver(const char* call_name,
 }
 
 int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) noexcept {
+  if (asks_nobody(node, service, hints)) {
+    const int code = sys::real.getaddrinfo(node, service, hints, result);
+    scheduler::existing()->charge();
+    return code;
+  }
   std::unique_ptr<resolution> made;
   try {
     made = std::make_unique<resolution>();

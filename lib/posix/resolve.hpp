@@ -6,9 +6,14 @@
 
 namespace coir::posix {
 
-// On a helper thread, with the program's own resolver and NSS. Interrupted: EAI_SYSTEM with errno ECANCELED
-// or ETIMEDOUT.
+// Directly where nobody is asked; else on a helper thread, with the program's own resolver and NSS.
+// Interrupted: EAI_SYSTEM with errno ECANCELED or ETIMEDOUT.
 int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** result) noexcept;
+
+// Whether a call of getnameinfo only writes numbers, or a path, and asks nobody.
+bool writes_numbers(const sockaddr* a, socklen_t size, bool host, bool service, int flags) noexcept;
+// Whether `name` is an address, and a look-up of it in `family` asks nobody.
+bool is_address(const char* name, int family) noexcept;
 
 // What res_query, res_search, res_querydomain and res_send are given; what a call does not have stays empty.
 struct question {

@@ -1,6 +1,7 @@
 // Transfers between two descriptors inside the kernel.
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <memory>
@@ -10,6 +11,7 @@
 #include "posix/files.hpp"
 #include "posix/offload.hpp"
 #include "posix/sockets.hpp"
+#include "sys/kernel.hpp"
 #include "sys/raw.hpp"
 
 namespace coir::posix {
@@ -18,6 +20,24 @@ namespace {
 bool waits_in_poll(call& c) noexcept {
   const fd_kind k = kind_of(c);
   return k != fd_kind::file && k != fd_kind::quick && k != fd_kind::unknown;
+}
+
+// Whether the next `count` bytes of a file, from `at` or its position, are in memory. False if the kernel
+// does not know cachestat(2) (Linux 6.5).
+bool in_memory(int fd, const off64_t* at, std::size_t count) noexcept {
+  constexpr long cachestat = 451;
+  struct stat st;
+  const long begin = at != nullptr ? *at : sys::raw(SYS_lseek, fd, 0, SEEK_CUR);
+  if (begin < 0 || ::fstat(fd, &st) != 0) return false;
+  const auto page = static_cast<long>(sys::page_size());
+  const long end = count < static_cast<std::size_t>(st.st_size)
+                       ? std::min<long>(begin + static_cast<long>(count), st.st_size)
+                       : st.st_size;
+  if (begin >= end) return true;
+  const std::uint64_t range[2] = {static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end - begin)};
+  std::uint64_t found[5] = {};  // the first: pages in the cache
+  if (sys::raw(cachestat, fd, sys::word(range), sys::word(found), 0) != 0) return false;
+  return found[0] == static_cast<std::uint64_t>((end - 1) / page - begin / page + 1);
 }
 
 // Waits until `c` is ready for `d`, as far as it can be waited for and the user lets it wait. 0: it is.
@@ -33,6 +53,9 @@ long wait_end(call& c, direction d) noexcept {
   return 0;
 }
 
+// From memory to memory this much is copied on the thread.
+constexpr std::size_t much_to_copy = 256 * 1024;
+
 bool is_file(call& c) noexcept {
   return kind_of(c) == fd_kind::file;
 }
@@ -45,13 +68,14 @@ bool is_socket(call& c) noexcept {
 // That flag is about pipes. A blocking TCP socket to read from is looked at first; one to write to gets a
 // page at a time while it polls as writable, which it takes without waiting.
 template <class Make>
-long splice_like(int in, int out, const char* name, size_t count, unsigned flags, Make make) noexcept {
+long splice_like(int in, const off64_t* at, int out, const char* name, size_t count, unsigned flags,
+                 Make make) noexcept {
   call from(in, name), to(out, name);
   if (from.state == nullptr || to.state == nullptr || (flags & SPLICE_F_NONBLOCK) != 0)
     return make(count, flags);
   if (kind_of(from) != fd_kind::pipe && kind_of(to) != fd_kind::pipe) return make(count, flags);  // EINVAL
   charge(from);
-  constexpr std::size_t page = 4096;
+  constexpr std::size_t page = 4096, most_in_pipe = 1 << 20;  // unless a privileged one made it larger
   base::nanoseconds unused = base::never;
   const bool by_page = is_socket(to) && may_wait(to, direction::out, unused) == 0;
   const bool on_disk = is_file(from) || is_file(to);
@@ -61,7 +85,8 @@ long splice_like(int in, int out, const char* name, size_t count, unsigned flags
     if ((!is_socket(from) || ready_now(in, direction::in)) && (!by_page || ready_now(out, direction::out))) {
       const std::size_t piece = by_page ? std::min(count - done, page) : count - done;
       const auto attempt = [&]() -> long { return make(piece, flags | SPLICE_F_NONBLOCK); };
-      r = on_disk ? offload_call(from.s, name, attempt) : attempt();
+      const bool waits = on_disk && (is_file(to) || !in_memory(in, at, std::min(piece, most_in_pipe)));
+      r = waits ? offload_call(from.s, name, attempt) : attempt();
     }
     if (r > 0) done += static_cast<std::size_t>(r);
     if (r > 0 && by_page && done < count) continue;
@@ -120,17 +145,19 @@ ssize_t sendfile(int out, int in, off_t* at, size_t count) noexcept {
   // To a pipe it is a splice.
   if (kind_of(to) == fd_kind::pipe && may_wait(to, direction::out, deadline) == 0)
     return posix::splice(in, at, out, nullptr, count, 0);
+  if (source == fd_kind::quick && kind_of(to) != fd_kind::file && count <= much_to_copy)
+    return answer(plain());
   return answer(offload_call(from.s, "sendfile", plain));
 }
 
 ssize_t splice(int in, off64_t* in_at, int out, off64_t* out_at, size_t count, unsigned flags) noexcept {
-  return answer(splice_like(in, out, "splice", count, flags, [&](size_t n, unsigned f) {
+  return answer(splice_like(in, in_at, out, "splice", count, flags, [&](size_t n, unsigned f) {
     return sys::raw(SYS_splice, in, sys::word(in_at), out, sys::word(out_at), static_cast<long>(n), f);
   }));
 }
 
 ssize_t tee(int in, int out, size_t count, unsigned flags) noexcept {
-  return answer(splice_like(in, out, "tee", count, flags, [&](size_t n, unsigned f) {
+  return answer(splice_like(in, nullptr, out, "tee", count, flags, [&](size_t n, unsigned f) {
     return sys::raw(SYS_tee, in, out, static_cast<long>(n), f);
   }));
 }
@@ -154,12 +181,14 @@ ssize_t vmsplice(int fd, const iovec* v, size_t count, unsigned flags) noexcept 
 
 ssize_t copy_file_range(int in, off64_t* in_at, int out, off64_t* out_at, size_t count,
                         unsigned flags) noexcept {
-  call c(in, "copy_file_range");
+  call c(in, "copy_file_range"), to(out, "copy_file_range");
   const auto plain = [&]() -> long {
     return sys::raw(SYS_copy_file_range, in, sys::word(in_at), out, sys::word(out_at),
                     static_cast<long>(count), flags);
   };
-  return answer(c.state == nullptr ? plain() : offload_call(c.s, "copy_file_range", plain));
+  const bool waits =
+      c.state != nullptr && to.state != nullptr && (is_file(c) || is_file(to) || count > much_to_copy);
+  return answer(waits ? offload_call(c.s, "copy_file_range", plain) : plain());
 }
 
 }  // namespace coir::posix

@@ -12,16 +12,12 @@
 // cases
 //     what is awaited or held is blocked besides.
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-
-#include <algorithm>
-#include <cstdlib>
-#include <cstring>
 
 #include "base/signal_bits.hpp"
 #include "sched/scheduler.hpp"
 #include "sys/categories.hpp"
+#include "sys/pending.hpp"
 #include "sys/raw.hpp"
 
 namespace coir::sched {
@@ -44,18 +40,6 @@ std::uint64_t kernel_mask() noexcept {
 void set_kernel_mask(std::uint64_t mask) noexcept {
   mask &= ~never_blocked;
   sys::raw(SYS_rt_sigprocmask, SIG_SETMASK, sys::word(&mask), 0, sizeof mask);
-}
-
-// Of the pending signals those for this thread alone. Only /proc tells them from the process's.
-std::uint64_t pending_for_thread() noexcept {
-  char text[4096];
-  const long fd = sys::raw(SYS_openat, AT_FDCWD, sys::word("/proc/thread-self/status"), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  const long size = sys::raw(SYS_read, fd, sys::word(text), sizeof text - 1);
-  sys::raw(SYS_close, fd);
-  text[std::max(size, 0L)] = '\0';
-  const char* found = std::strstr(text, "\nSigPnd:\t");
-  return found != nullptr ? std::strtoull(found + 9, nullptr, 16) : 0;
 }
 
 }  // namespace
@@ -81,7 +65,7 @@ void scheduler::leave_mask(fiber* self, std::uint64_t next) noexcept {
     std::uint64_t pending = 0;
     sys::raw(SYS_rt_sigpending, sys::word(&pending), sizeof pending);
     pending &= self->signal_mask & ~next;
-    if (pending != 0) pending &= pending_for_thread();
+    if (pending != 0) pending &= sys::pending_for_thread();
     self->held_signals |= pending;
     held_ |= pending;
   }

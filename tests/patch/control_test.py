@@ -45,3 +45,6 @@ expect(run(PROGRAM, "large_frame"), "a frame over the guard", status=-6, out="",
        err=lambda text: 'stack overflow in fiber #' in text and '"reader"' in text and "COIR_STACK_SIZE" in text)
 expect(run(PROGRAM, "large_frame", COIR_STACK_SIZE="1M"), "a frame with room", out="read 7\n")
 expect(run(PROGRAM, "foreign_stack"), "a stack of the program's own", out="others run: yes\ngoes on: yes\n")
+
+expect(run(PROGRAM, "at_once"), "calls that need not wait",
+       out=lambda text: text.count(": yes\n") > 20 and ": no\n" not in text)

@@ -148,6 +148,11 @@ def _clients(results):
               for name in COIR}
     yield "1,000 × system(\"sleep 0.5\"), 100 at a time, over the same by threads", "≤ 1.2", {
         name: _judge(ratios[name], 1.2, "{:.2f}".format) for name in COIR}
+    for text, key in (("getnameinfo of numbers", "getnameinfo_numeric"), ("getaddrinfo of an address", "getaddrinfo_numeric"),
+                      ("fsync of memory", "fsync_memory"), ("msgsnd and msgrcv that need not wait", "message")):
+        yield f"{text}, on a fiber", "≤ 2 µs", {
+            name: _judge(system[name].get(f"{key}_fiber_ns", 0) / 1000 or None if name in system else None, 2,
+                         "{:.2f} µs".format) for name in COIR}
 
 
 def judge(results):

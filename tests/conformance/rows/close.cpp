@@ -1,6 +1,7 @@
 // Every waiting call is woken by every way to close its descriptor.
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +14,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 #include <thread>
+#include <vector>
 
 #include "close.hpp"
 
@@ -293,4 +296,42 @@ COIR_ROW("close: a plain thread closes what a flow waits for") {
         },
         [&] { write_all(e.b, "x"); });
   }
+}
+
+COIR_ROW("close: a crowd that lingers keeps no look-up and no fsync waiting") {
+  constexpr int crowd = 70;
+  const listener l(crowd);
+  set_buffers(l.fd, 2048);
+  std::vector<descriptor> connections, peers;
+  for (int i = 0; i < crowd; ++i) {
+    connections.push_back(tcp_socket());
+    set_buffers(connections.back(), 4096);
+    COIR_MUST(connect(connections.back(), l.where(), listener::size));
+    peers.emplace_back(COIR_MUST(accept(l.fd, nullptr, nullptr)));
+    const linger five_seconds = {1, 5};
+    COIR_MUST(setsockopt(connections.back(), SOL_SOCKET, SO_LINGER, &five_seconds, sizeof five_seconds));
+  }
+  // More than the peers take; once more for what was on its way.
+  const std::string data = pattern(4096);
+  for (int turn = 0; turn < 2; ++turn) {
+    for (const descriptor& c : connections)
+      while (send(c, data.data(), data.size(), MSG_DONTWAIT) > 0) {
+      }
+    nap(20);
+  }
+  std::vector<std::unique_ptr<flow>> closers;
+  for (descriptor& c : connections)
+    closers.push_back(std::make_unique<flow>("closer", [fd = c.release()](log&) { close(fd); }));
+  settle();
+  int waiting = 0;
+  for (const auto& closer : closers) waiting += closer->done() ? 0 : 1;
+  o.say("%d wait", waiting);
+  const stopwatch since;
+  addrinfo* found = nullptr;
+  o.say("look-up: %d", getaddrinfo("localhost", nullptr, nullptr, &found));
+  freeaddrinfo(found);
+  const descriptor f = scratch_file("x");
+  COIR_OBSERVE(o, fsync(f));
+  o.took_no_time(since);
+  peers.clear();  // resets the connections
 }

@@ -1,9 +1,14 @@
 // Transfers between two descriptors inside the kernel.
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include <atomic>
 
 #include "../row.hpp"
 #include "../things.hpp"
@@ -257,4 +262,58 @@ COIR_ROW("copy_file_range: within and between files") {
   COIR_OBSERVE(o, copy_file_range(f, nullptr, g, nullptr, 100, 1));
   COIR_OBSERVE(o, copy_file_range(f, nullptr, closed_number(), nullptr, 100, 0));
   COIR_OBSERVE(o, lseek(g, 0, SEEK_END));
+}
+
+namespace {
+
+std::atomic<int> signals_here;
+pthread_t of_flow;
+
+void count_here(int) {
+  if (pthread_equal(pthread_self(), of_flow) != 0) ++signals_here;
+}
+
+struct counted_signal {
+  int signal;
+  struct sigaction before;
+  explicit counted_signal(int s) : signal(s) {
+    struct sigaction now = {};
+    now.sa_handler = count_here;
+    sigaction(signal, &now, &before);
+    signals_here = 0;
+    of_flow = pthread_self();
+  }
+  ~counted_signal() { sigaction(signal, &before, nullptr); }
+};
+
+}  // namespace
+
+COIR_ROW("splice: a pipe that nobody reads raises SIGPIPE in the thread that writes") {
+  const descriptor f = scratch_file("0123456789");
+  both_ends e = make(kind::pipe);
+  e.a.close();
+  const counted_signal counted(SIGPIPE);
+  off64_t at = 0;
+  COIR_OBSERVE(o, splice(f, &at, e.b, nullptr, 10, 0));
+  o.say("%d signals", signals_here.load());
+}
+
+COIR_ROW_WITH(own_process,
+              "sendfile, copy_file_range: beyond RLIMIT_FSIZE they raise SIGXFSZ in the thread that writes") {
+  const descriptor from = scratch_file("0123456789"), to = scratch_file();
+  const counted_signal counted(SIGXFSZ);
+  rlimit before;
+  COIR_MUST(getrlimit(RLIMIT_FSIZE, &before));
+  const rlimit small = {4096, before.rlim_max};
+  COIR_MUST(setrlimit(RLIMIT_FSIZE, &small));
+  off_t at = 0;
+  COIR_OBSERVE(o, lseek(to, 4096, SEEK_SET));
+  COIR_OBSERVE(o, sendfile(to, from, &at, 10));
+  o.say("%d signals", signals_here.load());
+  off64_t begin = 0, end = 4096;
+  COIR_OBSERVE(o, copy_file_range(from, &begin, to, &end, 10, 0));
+  o.say("%d signals", signals_here.load());
+  COIR_OBSERVE(o, pwrite(to, "x", 1, 4096));
+  o.say("%d signals", signals_here.load());
+  COIR_MUST(setrlimit(RLIMIT_FSIZE, &before));
 }
