@@ -9,6 +9,7 @@
 
 #include "base/signal_bits.hpp"
 #include "posix/elsewhere.hpp"
+#include "posix/loader.hpp"
 #include "sys/pending.hpp"
 #include "sys/raw.hpp"
 #include "wait/interrupt.hpp"
@@ -70,6 +71,7 @@ bool send_off(offloaded& job, bool endless) noexcept {
 }
 
 long offload(scheduler& s, const char* name, offloaded& job, bool endless) noexcept {
+  if (!endless && holds_loader(s)) return job.run(&job);
   wait::waiter w(s);
   job.who = &w;
   if (!send_off(job, endless)) return job.run(&job);
@@ -126,7 +128,7 @@ int attend(const char* name, abandonable* job, bool endless, wait::ending_handle
     return 0;
   };
   a->finished = keep;
-  if (!send_off(*a, endless)) {
+  if ((!endless && holds_loader(s)) || !send_off(*a, endless)) {
     job->work();
     delete a;
     return 0;

@@ -308,6 +308,27 @@ int lives_on() {
   return 0;
 }
 
+// Another fiber that opens a plugin whose constructor waits does not get it before that has ended.
+int plugin() {
+  const auto ready = [](const char* name) {
+    void* object = ::dlopen(name, RTLD_NOW);
+    if (object == nullptr) return false;
+    const bool result = reinterpret_cast<int (*)()>(::dlsym(object, "plugin_is_ready"))() == 1;
+    ::dlclose(object);
+    return result;
+  };
+  const auto first = coir::spawn(ready, COIR_PLUGIN);
+  bool others_ran = false;
+  const auto other = coir::spawn([&] { others_ran = true; });
+  const auto second = coir::spawn(ready, COIR_PLUGIN);
+  const auto third = coir::spawn(ready, "libwaiting-plugin.so");  // by the program's own DT_RUNPATH
+  say("first", first.get());
+  say("others ran meanwhile", others_ran);
+  say("second", second.get());
+  say("third", third.get());
+  return 0;
+}
+
 // What need not wait: other fibers do not get their turn, since no helper thread is asked.
 int at_once() {
   const auto direct = [](const char* name, const std::function<bool()>& call) {
@@ -442,7 +463,7 @@ int main(int argc, char** argv) {
       {"categories", categories}, {"scoped", scoped},           {"always", always},
       {"escapes", escapes},       {"lives_on", lives_on},       {"escapes_on_purpose", escapes_on_purpose},
       {"signals", signals},       {"large_frame", large_frame}, {"foreign_stack", foreign_stack},
-      {"at_once", at_once},
+      {"at_once", at_once},       {"plugin", plugin},
   };
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const auto found = argc == 2 ? all.find(argv[1]) : all.end();
