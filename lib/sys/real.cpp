@@ -317,8 +317,8 @@ int raw_ioctl(int fd, unsigned long request, ...) {
 void* look_up(const char* name) noexcept {
   void* found = coir_patch_behind != nullptr ? coir_patch_behind(name) : ::dlsym(RTLD_DEFAULT, name);
   if (found != nullptr) return found;
-  base::text_out(2).text("coir: this C library has no ").text(name);
-  base::misused("expected glibc");
+  base::text_out(2).text("coir: this C library has no ").text(name).text("\n");
+  base::misused("expected glibc (of a fully static program: linked as its pkg-config file says)");
 }
 
 #define COIR_LATE(result, name, parameters, arguments, static_name) \
