@@ -37,16 +37,16 @@ thread_handle this_thread_handle();
 /// its result (asyncio's run_coroutine_threadsafe). Inherited values are those of the caller.
 ///
 /// Calls posted by one thread begin in the order of posting. They begin when the thread's fibers next wait
-/// (while these only yield to each other, at the 256th yield at the latest); a thread whose fibers all wait
-/// is woken. One that has not begun can be cancelled by its future. The future ends with std::system_error
-/// (no_such_process) if the thread has ended, or ends before the call has begun; with what `spawn` throws
-/// there, if no fiber can be made. What the call throws is kept in the future, and reported on stderr if
-/// nobody can see it there. A thread that waits for posts only, in the only thread of the process, waits for
-/// what cannot come, and is told of the deadlock as usual: handles do not count, as only other threads can
-/// use them. In the child of a fork all threads but the forking one have ended, and what the parent's threads
-/// posted is the parent's: who waits for that gets std::future_error(broken_promise). Never suspends. Throws
-/// std::invalid_argument if `to` is not valid(); std::bad_alloc; what copying throws. Context: any thread,
-/// whether it uses coir or not; not a signal handler.
+/// (while these only yield to each other, half a millisecond later or at the 256th yield); a thread whose
+/// fibers all wait is woken. One that has not begun can be cancelled by its future. The future ends with
+/// std::system_error (no_such_process) if the thread has ended, or ends before the call has begun; with what
+/// `spawn` throws there, if no fiber can be made. What the call throws is kept in the future, and reported on
+/// stderr if nobody can see it there. A thread that waits for posts only, in the only thread of the process,
+/// waits for what cannot come, and is told of the deadlock as usual: handles do not count, as only other
+/// threads can use them. In the child of a fork all threads but the forking one have ended, and what the
+/// parent's threads posted is the parent's: who waits for that gets std::future_error(broken_promise). Never
+/// suspends. Throws std::invalid_argument if `to` is not valid(); std::bad_alloc; what copying throws.
+/// Context: any thread, whether it uses coir or not; not a signal handler.
 template <class F, class... Args>
 auto post(const thread_handle& to, F&& f, Args&&... args) {
   using result = detail::result_of<F, Args...>;

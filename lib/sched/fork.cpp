@@ -63,6 +63,7 @@ void scheduler::after_fork_in_child(std::uint64_t mask) noexcept {
   if (guest_ != nullptr) return after_fork_with_guest();
   // The other fibers' stacks are copies nobody will run; they stay mapped, with all they refer to.
   queue_.clear();
+  urgent_ = {};
   new (&timers_) timer_wheel;
   if (up.forked != nullptr) up.forked(*current_);
   fibers_.next = fibers_.prev = &fibers_;

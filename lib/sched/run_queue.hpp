@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 namespace coir::sched {
 
@@ -50,6 +51,18 @@ class run_queue {
     }
     return popped;
   }
+
+  // The one that was pushed last; not empty.
+  fiber* take_back() noexcept {
+    return first_ != last_ ? ring_[--last_ & mask_] : std::exchange(front_, nullptr);
+  }
+  // Ahead of all others.
+  void push_front(fiber* f) noexcept {
+    if (front_ != nullptr) ring_[--first_ & mask_] = front_;
+    front_ = f;
+  }
+
+  std::uint32_t size() const noexcept { return front_ == nullptr ? 0 : last_ - first_ + 1; }
 
   // What the next pop gives; null if there is nothing.
   fiber* front() const noexcept { return front_; }

@@ -30,8 +30,12 @@ namespace {
 std::atomic<std::uint64_t> id_blocks{0};
 constexpr std::uint64_t id_block = 1024;
 
+fiber* fiber_at(base::inbox_node* node) noexcept {
+  return reinterpret_cast<fiber*>(reinterpret_cast<char*>(node) - offsetof(fiber, inbox));
+}
+
 void deliver_fiber(base::inbox_node* node) noexcept {
-  auto* f = reinterpret_cast<fiber*>(reinterpret_cast<char*>(node) - offsetof(fiber, inbox));
+  fiber* f = fiber_at(node);
   f->home->ready(f);
 }
 
@@ -228,7 +232,7 @@ void scheduler::entry(context::transfer from) noexcept {
     if (s.main_left_behind_) std::exit(0);  // as a process whose last thread ends
     s.ready(&s.main_);
   }
-  if (__builtin_expect(--s.budget_ == 0, 0)) s.poll();
+  if (__builtin_expect(--s.budget_ == 0, 0)) s.look();
   fiber* to = s.queue_.empty() ? s.wait_for_ready() : s.queue_.pop();
   s.look_ahead();
   s.keep_flow(self, to);
@@ -237,8 +241,54 @@ void scheduler::entry(context::transfer from) noexcept {
   context::leave_stack(to->context, self);
 }
 
+bool scheduler::look() noexcept {
+  const std::uint64_t turn = turn_ticks(), at = ticks();
+  const bool enough = calls_.spent(current(), pace_.granted(), at, turn);
+  const bool over = pace_.spent(at, turn);
+  if (over && guest_ == nullptr) poll_into_queue(pace_.long_round(queue_.size(), turn));
+  if (over && guest_ != nullptr) pace_.pass();  // its dispatcher polls
+  if (__builtin_expect(urgent_.first != nullptr, 0)) {
+    let_urgent_in();
+    budget_ = pace_.grant_exactly(2);  // the next one goes to the others
+  } else {
+    budget_ = pace_.grant(watched() ? pace::watchful : pace::most);
+  }
+  return enough;
+}
+
+// In a crowd, whom this makes ready is urgent.
+void scheduler::poll_into_queue(bool crowd) noexcept {
+  const std::uint32_t before = queue_.size();
+  poll();
+  if (!crowd) return;
+  urgent_list found;
+  for (std::uint32_t n = queue_.size() - before; n != 0; --n) {
+    base::inbox_node* node = &queue_.take_back()->inbox;
+    node->next_in_inbox = found.first;
+    found.first = node;
+    if (found.last == nullptr) found.last = node;
+  }
+  if (found.first == nullptr) return;
+  (urgent_.first == nullptr ? urgent_.first : urgent_.last->next_in_inbox) = found.first;
+  urgent_.last = found.last;
+}
+
+// The first of them to the head of the queue, or, if that would soon be empty, all of them to its end (I4).
+void scheduler::let_urgent_in() noexcept {
+  const bool all = queue_.size() < 3;
+  do {
+    fiber* f = fiber_at(urgent_.first);
+    urgent_.first = urgent_.first->next_in_inbox;
+    if (all)
+      queue_.push(f);
+    else
+      queue_.push_front(f);
+  } while (all && urgent_.first != nullptr);
+}
+
 void scheduler::poll() noexcept {
-  budget_ = turn;
+  if (__builtin_expect(!base::tick_rate::known(), 0)) base::tick_rate::measure();
+  pace_.begin(ticks());
   if (__builtin_expect(mask_known(), 0)) {  // signals for those who wait
     fall_asleep();
     wake_up();
@@ -249,6 +299,7 @@ void scheduler::poll() noexcept {
 }
 
 fiber* scheduler::wait_for_ready() noexcept {
+  bool slept = false;
   for (;;) {
     if (!mail().empty()) mail().deliver_all();
     if (!queue_.empty()) break;
@@ -269,10 +320,14 @@ fiber* scheduler::wait_for_ready() noexcept {
     fall_asleep();
     const bool interrupted = mail().sleep(io_.get(), until);
     wake_up();
+    slept = true;
     if (!timers_.empty()) timers_.fire_due(now());
     if (interrupted && up.interrupted != nullptr) up.interrupted(*this, true);
   }
-  budget_ = turn;
+  if (slept) {
+    pace_.begin(ticks());
+    budget_ = pace_.grant(watched() ? pace::watchful : pace::most);
+  }
   return queue_.pop();
 }
 
@@ -281,6 +336,7 @@ void scheduler::wait_once(base::nanoseconds until) noexcept {
   fall_asleep();
   const bool interrupted = mail().sleep(io_.get(), std::min(until, timers_.next()));
   wake_up();
+  pace_.begin(ticks());
   if (interrupted && up.interrupted != nullptr) up.interrupted(*this, true);
   if (!mail().empty()) mail().deliver_all();
   if (!timers_.empty()) timers_.fire_due(now());

@@ -8,8 +8,10 @@
 //
 // I1: `current_` is running; all fibers in the run queue are ready; no fiber is both.
 // I2: what must happen after a fiber left its stack for good (freeing it) is done by the fiber switched to.
-// I3: timers, other threads and I/O are looked at every `turn` switches even when the run queue never
-// empties.
+// I3: timers, other threads and I/O are looked at once a turn (pace.hpp) even when the run queue never
+// empties. Whom they make ready in a crowd of long slices is `urgent_`, and goes ahead of every other of the
+// rest: a timer is late by a turn and two slices, however many compute, and who computes keeps half.
+// I4: while anyone is urgent, the run queue is not empty.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +25,7 @@
 #include "reactor/reactor.hpp"
 #include "sched/fiber.hpp"
 #include "sched/mailbox.hpp"
+#include "sched/pace.hpp"
 #include "sched/run_queue.hpp"
 #include "sched/timer_wheel.hpp"
 #include "sched/upcalls.hpp"
@@ -109,7 +112,7 @@ class scheduler {
   // Lets the other ready fibers run first.
   void yield() noexcept { detail::switch_fibers(begin_yield()); }
   detail::switch_request begin_yield() noexcept {
-    if (__builtin_expect(--budget_ == 0, 0)) poll();
+    if (__builtin_expect(--budget_ == 0, 0)) look();
     if (queue_.empty()) return {nullptr, current_};
     fiber* self = current_;
     fiber* to = queue_.exchange(self);
@@ -127,12 +130,9 @@ class scheduler {
       guest_->yield();
   }
 
-  // A call that could have waited did not have to: after many of those the others get their turn.
+  // A call that could have waited did not have to: after a turn of those the others get theirs.
   void charge() noexcept {
-    if (__builtin_expect(--budget_ == 0, 0)) {
-      budget_ = guest_ == nullptr ? 1 : turn;
-      yield_any();
-    }
+    if (__builtin_expect(--budget_ == 0, 0) && look()) yield_any();
   }
 
   // Suspends the current fiber until something makes it ready. Something must be able to.
@@ -143,22 +143,34 @@ class scheduler {
     detail::check_stack(self);
     self->park_reason = reason;
     self->state.store(fiber_state::parked, std::memory_order_relaxed);
-    if (__builtin_expect(--budget_ == 0, 0)) poll();
+    if (__builtin_expect(--budget_ == 0, 0)) look();
     fiber* to = queue_.empty() ? wait_for_ready() : queue_.pop();
     if (to == self) return {nullptr, self};
     look_ahead();
     return hand_over(self, to);
   }
 
-  // Looks for due timers, I/O and wake-ups without waiting.
+  // Looks for due timers, I/O and wake-ups without waiting: a turn begins.
   void poll() noexcept;
+  // For guests: whether so much time has passed since the last turn began that `poll` is due.
+  bool poll_due() const noexcept { return pace_.over(ticks(), turn_ticks()); }
+  // The current fiber is about to wait for time or I/O: those who compute are watched more closely.
+  void watch() noexcept {
+    if (__builtin_expect(budget_ > pace::watchful, 0)) {
+      pace_.withdraw(budget_ - pace::watchful);
+      budget_ = pace::watchful;
+    }
+  }
 
   // --- what waits need ---
   base::nanoseconds now() noexcept {
     seen_now_ = __builtin_expect(virtual_now_ != nullptr, 0) ? *virtual_now_ : base::monotonic_now();
     return seen_now_;
   }
-  void add_timer(timer* t) noexcept { timers_.add(t, seen_now_); }
+  void add_timer(timer* t) noexcept {
+    watch();
+    timers_.add(t, seen_now_);
+  }
   void remove_timer(timer* t) noexcept { timers_.remove(t); }
   // Made at first use. Throws as make_reactor.
   reactor::reactor& io() { return __builtin_expect(io_ != nullptr, 1) ? *io_ : open_reactor(); }
@@ -273,7 +285,12 @@ class scheduler {
     unsigned uncaught;
   };
 
-  static constexpr unsigned turn = 256;
+  // Ready fibers that are not in the run queue yet, linked by their inbox nodes, which nobody uses meanwhile
+  // (I3 of fiber.hpp).
+  struct urgent_list {
+    base::inbox_node* first = nullptr;
+    base::inbox_node* last = nullptr;
+  };
 
   // In fiber::eh_uncaught of one that is not running: it carries more than exceptions.
   static constexpr unsigned carries_mark = 0x80000000U;
@@ -303,6 +320,20 @@ class scheduler {
 
   // The run queue is empty: sleeps until it is not, and pops.
   fiber* wait_for_ready() noexcept;
+
+  // The budget is spent: looks at the clock, polls if the turn is over, and grants a new one. True if the
+  // current fiber has made calls for a turn.
+  bool look() noexcept;
+  void poll_into_queue(bool crowd) noexcept;
+  void let_urgent_in() noexcept;
+  bool watched() const noexcept { return !timers_.empty() || (io_ != nullptr && io_->busy()); }
+  std::uint64_t ticks() const noexcept {
+    return __builtin_expect(virtual_now_ != nullptr, 0) ? static_cast<std::uint64_t>(*virtual_now_)
+                                                        : base::ticks();
+  }
+  std::uint64_t turn_ticks() const noexcept {
+    return __builtin_expect(virtual_now_ != nullptr, 0) ? pace::turn : base::tick_rate::in(pace::turn);
+  }
 
   // Makes `to` the current fiber, but for the jump itself.
   detail::switch_request hand_over(fiber* self, fiber* to) noexcept {
@@ -378,7 +409,7 @@ class scheduler {
   // hot
   fiber* current_;
   run_queue queue_;
-  unsigned budget_ = turn;
+  unsigned budget_ = 1;     // switches and charges until the next look at the clock
   std::uint32_t live_ = 0;  // started and not ended, without main
   int* errno_;
   eh_globals* eh_;
@@ -386,6 +417,9 @@ class scheduler {
   bool has_data_ = false;
   guest_host* guest_ = nullptr;
   const base::nanoseconds* virtual_now_ = nullptr;
+  pace pace_;
+  calls_in_a_row calls_;
+  urgent_list urgent_;
   base::nanoseconds seen_now_ = 0;  // what `now` last returned: deadlines are made from it
   std::unique_ptr<reactor::reactor> io_;
   std::uint64_t next_id_;

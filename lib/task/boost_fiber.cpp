@@ -1,8 +1,9 @@
 // Boost.Fiber as a guest (D1): an algorithm for Boost's scheduler that is a guest_host for coir's.
 //
-// Boost's dispatcher calls `suspend_until` when nothing is ready: there, and every `turn` picks, coir looks
-// for I/O, timers and mail, all on the dispatcher's stack. Waits in coir are suspensions of the Boost context
-// that Boost knows nothing of; their wake-ups put it back into the ready queue.
+// Boost's dispatcher calls `suspend_until` when nothing is ready: there, and when a turn is over (after
+// `turn` picks, or the time of pace.hpp), coir looks for I/O, timers and mail, all on the dispatcher's stack.
+// Waits in coir are suspensions of the Boost context that Boost knows nothing of; their wake-ups put it back
+// into the ready queue.
 //
 // I1: a context is in `ready_` at most once, whoever wakes it.
 // I2: coir's events are looked at by the dispatcher alone, so a context that is woken has left its stack.
@@ -96,7 +97,7 @@ class boost_guest final : public bf::algo::algorithm, public sched::guest_host {
   bf::context* pick_next() noexcept override {
     bf::context* from = bf::context::active();
     ++picks_;
-    if (picks_ >= turn && from->is_context(bf::type::dispatcher_context)) {
+    if (from->is_context(bf::type::dispatcher_context) && (picks_ >= turn || home_.poll_due())) {
       picks_ = 0;
       home_.poll();
     }

@@ -20,6 +20,7 @@ long perform(sched::scheduler& s, waiting_operation& op, const io_wait& how) noe
   w.ended_by = how.ends_by_signal ? ending_handlers::all : ending_handlers::without_restart;
   op.who = &w;
   reactor::reactor& io = *s.opened_io();
+  s.watch();
   if (const int error = io.start(op); __builtin_expect(error != 0, 0)) return -error;
   const outcome o = park_until(w, how.reason, how.deadline);
   if (__builtin_expect(o == outcome::notified, 1)) return op.result;

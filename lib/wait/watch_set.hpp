@@ -37,6 +37,7 @@ class watch_set {
     op.size = index;
     op.who = &w;
     if (op.state == nullptr) return EBADF;
+    s.watch();
     const int error = s.opened_io()->start(op);
     if (error == 0) ++used_;
     return error;

@@ -74,6 +74,9 @@ class Suite:
     def patched_locks(self):
         return self._program("patched_locks", "patched_locks")
 
+    def latency(self):
+        return [p for p in (self._program(name, "coir_latency") for name in COIR) if p]
+
     def patched_system(self):
         return self._program("patched_system", "patched_system")
 

@@ -21,6 +21,13 @@ SLEEPERS = {
     "sleepers_cold_wall_ms": "wall, cold (ms)",
     "sleepers_early": "woke early",
 }
+# Beside fibers that compute 0.5 ms between their switches; microseconds.
+LATENCY = {
+    "late_timer_2_us": "latest timer beside 2 computing fibers",
+    "late_read_2_us": "latest read of a pipe beside 2",
+    "late_timer_100_us": "latest timer beside 100",
+    "late_read_100_us": "latest read of a pipe beside 100",
+}
 MEMORY_COUNTS = (100_000, 1_000_000)
 
 # Bytes a fiber takes at most, to know beforehand whether a million fit; and who is not asked for a million.
@@ -59,6 +66,10 @@ def run(suite, settings, results):
                 name = f"{program.name} {what}"
                 _collect(results, program.name,
                          _attempt(results, name, program.with_arguments(what), core, program.env))
+        for program in suite.latency():
+            # All cores: the pipe's writer is a thread of its own.
+            _collect(results, program.name,
+                     _attempt(results, f"{program.name} latency", program.with_arguments(), None, program.env))
         if patched:
             values = _attempt(results, "patched_call", patched.with_arguments(), core)
             if values:

@@ -4,7 +4,7 @@ A target is judged once per reactor: (what, target, {contender: (text, met)}), w
 measured. R is the raw Boost.Context switch of the same process.
 """
 
-from . import echo, tasks
+from . import echo, micro, tasks
 from .contenders import COIR, LOOP
 from .stats import median, ratio
 
@@ -13,6 +13,7 @@ P99_LIMIT = 1.1
 CALLS_LIMIT = 2.05  # two, and the share of what a connection costs once
 RSS_LIMIT = 4400
 MUTEX_LIMIT_NS = 5.6
+LATENCY_LIMIT_US = 2000  # two slices of 0.5 ms, and a millisecond
 
 IN_SWITCHES = (
     ("yield, 2 fibers", "yield_2", 1.6),
@@ -68,6 +69,15 @@ def _sleepers(results):
             values = _micro(results, name, item)
             verdicts[name] = _judge(pick(values) if values else None, limit, lambda v, u=unit: f"{v:.0f} {u}".strip())
         yield what, f"≤ {limit} {unit}".strip() if limit else "none", verdicts
+
+
+def _latency(results):
+    for item, what in micro.LATENCY.items():
+        verdicts = {}
+        for name in COIR:
+            values = _micro(results, name, item)
+            verdicts[name] = _judge(max(values) if values else None, LATENCY_LIMIT_US, lambda v: f"{v / 1000:.2f} ms")
+        yield what, f"≤ {LATENCY_LIMIT_US / 1000:.0f} ms", verdicts
 
 
 def _memory(results):
@@ -159,7 +169,8 @@ def judge(results):
     """All targets whose part of the suite was run."""
     rows = []
     if "micro" in results:
-        rows += [*_in_switches(results), *_mutex(results), *_sleepers(results), *_patched(results), *_locks(results)]
+        rows += [*_in_switches(results), *_mutex(results), *_sleepers(results), *_latency(results),
+                 *_patched(results), *_locks(results)]
     if "rss" in results:
         rows += _memory(results)
     if "tasks" in results:
