@@ -8,6 +8,7 @@
 #include "coir/fiber.hpp"
 #include "coir/this_fiber.hpp"
 #include "coir/timeout.hpp"
+#include "wait/interrupt.hpp"
 
 // A coir_fiber is the record of a coir::fiber<void*>, with one reference. No exception may leave these
 // functions.
@@ -27,7 +28,8 @@ int as_errno(F&& f) noexcept {
     return 0;
   } catch (const coir::cancelled&) {
     return ECANCELED;
-  } catch (const coir::timed_out&) {
+  } catch (const coir::timed_out& e) {
+    coir::wait::told_by_error(e.scope());
     return ETIMEDOUT;
   } catch (const std::system_error& e) {
     return e.code().value();

@@ -156,8 +156,9 @@ void throw_interrupt(sched::fiber& f) {
     refresh(f);
     std::rethrow_exception(std::exchange(f.raised, nullptr));
   }
-  const timeout_scope* scope = first_expired(f);
+  timeout_scope* scope = first_expired(f);
   COIR_CHECK(scope != nullptr);
+  scope->told_ = timeout_scope::told::by_exception;
   throw timed_out(scope);
 }
 
@@ -176,7 +177,17 @@ mode begin_wait_unwinding(sched::fiber& f) {
 int interrupt_errno(const sched::fiber& f) noexcept {
   if (__builtin_expect(f.pending == 0, 1)) return 0;
   const std::uint8_t now = heard(f);
-  return (now & ~timeout_expired) != 0 ? ECANCELED : now != 0 ? ETIMEDOUT : 0;
+  if ((now & ~timeout_expired) != 0) return ECANCELED;
+  if (now == 0) return 0;
+  timeout_scope* scope = first_expired(f);
+  if (scope != nullptr && scope->told_ == timeout_scope::told::nobody)
+    scope->told_ = timeout_scope::told::by_error;
+  return ETIMEDOUT;
+}
+
+void told_by_error(const void* scope) noexcept {
+  for (timeout_scope* t = sched::scheduler::ensure().current()->timeouts; t != nullptr; t = t->outer_)
+    if (t == scope) t->told_ = timeout_scope::told::by_error;
 }
 
 timeout_scope::timeout_scope(sched::scheduler& s, base::nanoseconds deadline) noexcept
@@ -223,6 +234,7 @@ void timeout_scope::cancel() noexcept {
   const waiter* w = fiber_->waiting;
   if (expired_ && w != nullptr && w->result.load(std::memory_order_relaxed) == outcome::interrupted) return;
   expired_ = false;
+  told_ = told::nobody;
   refresh(*fiber_);
 }
 
@@ -237,10 +249,10 @@ void timeout_scope::on_expiry(sched::timer* t) noexcept {
   deliver(*scope->fiber_, timeout_expired);
 }
 
-const timeout_scope* first_expired(const sched::fiber& f) noexcept {
-  const timeout_scope* first = nullptr;
+timeout_scope* first_expired(const sched::fiber& f) noexcept {
+  timeout_scope* first = nullptr;
   const unsigned depth = f.home->unwinding(f);
-  for (const timeout_scope* t = f.timeouts; t != nullptr; t = t->outer_)
+  for (timeout_scope* t = f.timeouts; t != nullptr; t = t->outer_)
     if (t->expired_ && t->shield_depth_ >= f.shield_depth && t->unwinding_ >= depth &&
         (first == nullptr || t->timer_.when < first->timer_.when))
       first = t;
@@ -293,6 +305,12 @@ timeout::~timeout() {
 }
 bool timeout::expired() const noexcept {
   return scope_of(const_cast<std::byte*>(scope_))->expired();
+}
+bool timeout::cut_short() const noexcept {
+  return scope_of(const_cast<std::byte*>(scope_))->cut_short();
+}
+void timeout::check() const {
+  if (cut_short()) throw timed_out(this);
 }
 void timeout::reset_ns(long long at_ns) noexcept {
   scope_of(scope_)->reset(at_ns);

@@ -48,8 +48,11 @@ inline void end_wait(sched::scheduler& s, outcome o) {
   if (__builtin_expect(o == outcome::interrupted, 0)) throw_interrupt(*s.current());
 }
 
-// The C way: ECANCELED or ETIMEDOUT, or 0 if nothing is pending.
+// The C way: ECANCELED or ETIMEDOUT, or 0 if nothing is pending. For who will be told of it: an expired scope
+// takes note.
 int interrupt_errno(const sched::fiber& f) noexcept;
+// What was thrown for `scope` becomes an ETIMEDOUT for its caller.
+void told_by_error(const void* scope) noexcept;
 // The same for how a wait of `f` ended, after which there is nothing more to ask: also EINTR, if a handler
 // ended it; 0 if neither did.
 inline int error_of(outcome o, const sched::fiber& f) noexcept {
@@ -75,10 +78,13 @@ class timeout_scope {
   timeout_scope& operator=(const timeout_scope&) = delete;
 
   bool expired() const noexcept { return expired_; }
+  // It ended waits whose callers were told by ETIMEDOUT only, which they may have swallowed.
+  bool cut_short() const noexcept { return expired_ && told_ == told::by_error; }
   void cancel() noexcept;
   void reset(base::nanoseconds deadline) noexcept;
 
  private:
+  enum class told : std::uint8_t { nobody, by_error, by_exception };  // the last is not undone by errors
   struct scope_timer : sched::timer {
     timeout_scope* scope;
   };
@@ -86,8 +92,11 @@ class timeout_scope {
   void arm(base::nanoseconds deadline) noexcept;
 
   friend void refresh(sched::fiber& f) noexcept;
-  friend const timeout_scope* first_expired(const sched::fiber& f) noexcept;
+  friend timeout_scope* first_expired(const sched::fiber& f) noexcept;
   friend mode begin_wait_unwinding(sched::fiber& f);
+  friend int interrupt_errno(const sched::fiber& f) noexcept;
+  friend void throw_interrupt(sched::fiber& f);
+  friend void told_by_error(const void* scope) noexcept;
   friend void rearm_after_fork(sched::fiber& f) noexcept;
 
   scope_timer timer_;
@@ -96,10 +105,11 @@ class timeout_scope {
   std::uint32_t shield_depth_;
   unsigned unwinding_;  // how many exceptions unwound the stack when it was made
   bool expired_ = false;
+  told told_ = told::nobody;
 };
 
 // Of the deliverable expired scopes the one whose deadline was first.
-const timeout_scope* first_expired(const sched::fiber& f) noexcept;
+timeout_scope* first_expired(const sched::fiber& f) noexcept;
 void rearm_after_fork(sched::fiber& f) noexcept;
 
 // What sched::upcalls asks for.

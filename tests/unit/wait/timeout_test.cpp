@@ -1,5 +1,8 @@
 // Timeout scopes: who expired is told by identity.
+#include <coir/coir.h>
 #include <coir/coir.hpp>
+
+#include <errno.h>
 
 #include <chrono>
 #include <memory>
@@ -10,6 +13,7 @@
 #include "catch.hpp"
 #include "support/process.hpp"
 #include "support/virtual_time.hpp"
+#include "wait/interrupt.hpp"
 
 using namespace unit;
 namespace this_fiber = coir::this_fiber;
@@ -252,6 +256,91 @@ TEST_CASE_METHOD(virtual_time, "with_timeout: exceptions of the function pass th
   REQUIRE(nested.has_value());
   CHECK_FALSE(*nested);
   CHECK(elapsed() == 1ms);
+}
+
+namespace {
+// As a patched call that has to wait.
+int patched_wait() {
+  coir::wait::waiter w;
+  const int before = coir::wait::interrupt_errno(*w.fiber);
+  if (before != 0) return before;
+  return coir::wait::error_of(
+      coir::wait::park_until(w, "test", coir::base::add_saturated(w.fiber->home->now(), 3600'000'000'000)),
+      *w.fiber);
+}
+}  // namespace
+
+TEST_CASE_METHOD(
+    virtual_time,
+    "with_timeout: a function whose call was ended, and that returns all the same, was not in time") {
+  CHECK_FALSE(coir::with_timeout(5ms, [] { patched_wait(); }));
+  CHECK(coir::with_timeout(5ms, [] { return patched_wait(); }) == std::nullopt);
+  CHECK(coir::with_timeout(
+            5ms, [] { return patched_wait(); }, coir::as_returned) == ETIMEDOUT);
+  CHECK(coir::with_timeout(
+      5ms, [] { patched_wait(); }, coir::as_returned));
+  CHECK(elapsed() == 20ms);
+}
+
+TEST_CASE_METHOD(virtual_time, "with_timeout: a function that catches timed_out knows what it returns") {
+  const auto caught = coir::with_timeout(5ms, [] {
+    try {
+      this_fiber::sleep_for(1h);
+    } catch (const coir::timed_out&) {
+      patched_wait();  // fails as each wait does until the scope is left
+      return 1;
+    }
+    return 2;
+  });
+  CHECK(caught == 1);
+  const auto asked = coir::with_timeout(5ms, [] {
+    patched_wait();
+    try {
+      this_fiber::check_cancelled();
+    } catch (const coir::timed_out&) {
+      return 1;
+    }
+    return 2;
+  });
+  CHECK(asked == 1);
+}
+
+TEST_CASE_METHOD(virtual_time, "with_timeout: who is late but was not ended was in time") {
+  CHECK(coir::with_timeout(5ms, [&] { compute(10ms); }));
+  bool outer_in_time = coir::with_timeout(1h, [&] {
+    CHECK_FALSE(coir::with_timeout(5ms, [] { patched_wait(); }));
+    const coir::timeout outer(5ms);
+    CHECK_FALSE(coir::with_timeout(1h, [] { patched_wait(); }) == false);  // ended by the other
+    CHECK(outer.cut_short());
+  });
+  CHECK(outer_in_time);
+}
+
+TEST_CASE_METHOD(virtual_time, "timeout: tells whether it ended a call that may have swallowed it") {
+  coir::timeout limit(5ms);
+  limit.check();
+  CHECK_FALSE(limit.cut_short());
+  patched_wait();
+  CHECK(limit.cut_short());
+  bool mine = false;
+  try {
+    limit.check();
+  } catch (const coir::timed_out& e) {
+    mine = e.from(limit);
+  }
+  CHECK(mine);
+  limit.reset(5ms);
+  CHECK_FALSE(limit.cut_short());
+  CHECK(throws<coir::timed_out>([] { this_fiber::sleep_for(1h); }));
+  CHECK_FALSE(limit.cut_short());
+  limit.reset(5ms);
+  patched_wait();
+  limit.cancel();
+  CHECK_FALSE(limit.cut_short());
+}
+
+TEST_CASE_METHOD(virtual_time, "timeout: what C functions of coir answer is an answer by error") {
+  CHECK_FALSE(coir::with_timeout(5ms, [] { CHECK(coir_sleep(1'000'000'000'000) == ETIMEDOUT); }));
 }
 
 TEST_CASE_METHOD(virtual_time, "timeout: many at once, in fibers, expire in order and exactly") {
