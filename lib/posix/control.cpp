@@ -26,7 +26,9 @@ bool always = false;
   ::_exit(2);
 }
 
-void begin_always() noexcept try { scheduler::ensure().patch_always(); } catch (const std::exception& e) {
+void begin_always() noexcept try {
+  scheduler::ensure().cooperate(scheduler::always);
+} catch (const std::exception& e) {
   give_up(e);
 }
 

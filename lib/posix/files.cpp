@@ -57,6 +57,8 @@ bool is_limited() noexcept {
 
 // A regular file whose data is not in memory, or a write to one, at an offset.
 long on_file(call& c, const request& q, const iovec* v, long count, off_t at) noexcept {
+  // Alone, the plain call: the ring's workers are threads too, and nobody else runs meanwhile.
+  if (c.s.alone()) return q.make_plain(c.fd, v, count, at);
   if (q.flags == 0 && count == 1 && completes_io(c) && (q.d == direction::in || !is_limited())) {
     wait::waiting_operation op;
     op.kind = q.d == direction::in ? reactor::op_kind::read : reactor::op_kind::write;

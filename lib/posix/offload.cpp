@@ -17,7 +17,7 @@
 namespace coir::posix {
 namespace {
 
-constinit wait::workers helpers("coir-helper", 64, 10'000'000'000, 1024 * 1024);
+constinit wait::workers helpers("coir-helper", 64, 50'000'000, 1024 * 1024);
 
 const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { helpers.forget_in_child(); }) == 0;
 
@@ -52,6 +52,14 @@ void raise_here(scheduler& s, std::uint64_t signals) noexcept {
   }
 }
 
+// On the thread of a fiber that is alone there. As on a helper, nothing is patched.
+template <class F>
+void right_here(scheduler& s, F f) noexcept {
+  s.switch_patch_off(1);
+  f();
+  s.switch_patch_off(-1);
+}
+
 void work(wait::thread_job* self) noexcept {
   auto* job = static_cast<offloaded*>(self);
   wait::waiter* who = job->who;
@@ -72,6 +80,10 @@ bool send_off(offloaded& job, bool endless) noexcept {
 
 long offload(scheduler& s, const char* name, offloaded& job, bool endless) noexcept {
   if (!endless && holds_loader(s)) return job.run(&job);
+  if (s.alone()) {
+    right_here(s, [&] { job.result = job.run(&job); });
+    return job.result;
+  }
   wait::waiter w(s);
   job.who = &w;
   if (!send_off(job, endless)) return job.run(&job);
@@ -113,6 +125,10 @@ int attend(const char* name, abandonable* job, bool endless, wait::ending_handle
   if (const int error = wait::interrupt_errno(*s.current())) {
     delete job;
     return error;
+  }
+  if (s.alone()) {
+    right_here(s, [&] { job->work(); });
+    return 0;
   }
   auto* a = new (std::nothrow) appointment;
   if (a == nullptr) {

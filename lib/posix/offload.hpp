@@ -1,6 +1,8 @@
 // Calls that cannot be made without blocking a thread, made on a helper thread while the fiber is parked.
 //
-// Helpers are started as needed, at most 64 and one for each endless call, and retire after ten idle seconds.
+// Helpers are started as needed, at most 64 and one for each endless call, and retire when idle for a
+// twentieth of a second: a program of one thread is one again soon (fork, unshare, setns look). Where the
+// fiber is alone on its thread, and nothing can end its wait, there is none: the call is made where it is.
 // The wait is not interrupted: nobody can stop a thread inside the kernel, and the call's arguments live on
 // the fiber's stack. Calls that may be given up: `attend` of elsewhere.hpp. Signals by which a call tells of
 // its failure (SIGPIPE, SIGXFSZ) go to the fiber's thread.

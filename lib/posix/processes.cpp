@@ -106,6 +106,11 @@ long wait_for_children(long type, long id, int options, recheck& again, const ch
   if (const int error = wait::interrupt_errno(*s.current())) return -error;
   // The helper is another thread, and has no children of its own.
   if ((options & __WNOTHREAD) != 0) return again.rest(s, name);
+  if (s.alone()) {
+    siginfo_t info;
+    const long r = sys::raw(SYS_waitid, type, id, sys::word(&info), options | WNOWAIT, 0);
+    return r == -EINTR ? r : 0;
+  }
   wait::queued_waiter w(s);
   w.ended_by = wait::ending_handlers::without_restart;
   looks_lock.lock();

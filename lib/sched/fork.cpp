@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <bit>
 #include <new>
 
 #include "sched/scheduler.hpp"
@@ -65,10 +66,10 @@ void scheduler::after_fork_in_child(std::uint64_t mask) noexcept {
   queue_.clear();
   urgent_ = {};
   new (&timers_) timer_wheel;
-  if (up.forked != nullptr) up.forked(*current_);
+  detail::cooperative = static_cast<std::uint32_t>(std::popcount(grounds_));
+  if (up.forked != nullptr) up.forked(*current_);  // adds its timeout scopes
   fibers_.next = fibers_.prev = &fibers_;
   live_ = 0;
-  detail::cooperative = always_;
   external_ = 0;
   if (current_ != &main_) {
     main_left_behind_ = true;

@@ -186,9 +186,22 @@ class scheduler {
   void note_data() noexcept { has_data_ = true; }
   bool has_data() const noexcept { return has_data_; }
 
-  // Patched calls of this thread go the cooperative way from now on, whether it has fibers or not.
-  void patch_always() noexcept {
-    if (always_ == 0) detail::cooperative += always_ = 1;
+  // Why patched calls of this thread go the cooperative way though it may have no fibers: besides these,
+  // timeout scopes do, each counted in detail::cooperative while it lives.
+  enum ground : std::uint32_t {
+    always = 1,    // COIR_PATCH_ALWAYS
+    posts = 2,     // another thread may have calls made here
+    handlers = 4,  // on_signal
+  };
+  void cooperate(ground why, bool now = true) noexcept {
+    if (((grounds_ & why) != 0) == now) return;
+    grounds_ ^= why;
+    now ? ++detail::cooperative : --detail::cooperative;
+  }
+  // The current fiber is the thread's only one, and nothing but a signal handler can end its waits: a call
+  // that would need a helper thread is made on this one.
+  bool alone() const noexcept {
+    return guest_ == nullptr && detail::cooperative == (grounds_ & always) + (main_left_behind_ ? 1U : 0U);
   }
 
   // --- what some fibers have of their own while they run ---
@@ -427,9 +440,9 @@ class scheduler {
   context::control_words control_words_ =
       context::control_words::current();  // new fibers begin with the thread's
   int external_ = 0;
-  std::uint32_t always_ = 0;  // 1: patched calls always go the cooperative way
-  std::uint32_t patch_off_;   // of fibers without a scope of their own: COIR_PATCH
-  unsigned own_masks_ = 0;    // fibers with a signal mask of their own
+  std::uint32_t grounds_ = 0;
+  std::uint32_t patch_off_;  // of fibers without a scope of their own: COIR_PATCH
+  unsigned own_masks_ = 0;   // fibers with a signal mask of their own
   bool overlaid_ = false;
   bool own_masks_changed_ = false;  // all_own_masks_ is out of date
   bool asleep_ = false;

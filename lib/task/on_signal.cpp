@@ -199,6 +199,13 @@ void install_locked(signal_subscription& s) {
   ::sigaction(number, &now, nullptr);
 }
 
+// On the thread: whether a signal may have a call made here, so that its calls must be such as can be
+// interrupted. When the last subscription was ended by another thread, that is found out here the next time.
+void cooperate(const station& t) noexcept {
+  if (sched::scheduler* s = sched::scheduler::existing())
+    s->cooperate(sched::scheduler::handlers, t.wanted.load(std::memory_order_relaxed) != 0);
+}
+
 void close_locked(station& t) noexcept {
   while (signal_subscription* s = t.subscriptions.front()) leave_locked(*s);
   t.thread.store(0, std::memory_order_relaxed);
@@ -264,7 +271,7 @@ void deliver(base::inbox_node* node) noexcept {
       due = s->shared_from_this();
     }
     lock.unlock();
-    if (due == nullptr) return;
+    if (due == nullptr) return cooperate(*t);
     caller::start(due);
   }
 }
@@ -360,6 +367,7 @@ signal_handle::~signal_handle() {
   if (subscription_ == nullptr) return;
   const std::lock_guard held(detail::lock);
   detail::leave_locked(*subscription_);
+  if (detail::mine != nullptr) detail::cooperate(*detail::mine);
 }
 
 signal_handle on_signal(int signal, std::function<void(int)> f) {
@@ -374,6 +382,7 @@ signal_handle on_signal(int signal, std::function<void(int)> f) {
   const std::lock_guard held(detail::lock);
   detail::enter_locked(t, *fresh);  // first: it may come at once
   detail::install_locked(*fresh);
+  detail::cooperate(t);
   return signal_handle(std::move(fresh));
 }
 

@@ -11,8 +11,10 @@ namespace detail {
 class poster {
  public:
   static thread_handle here() {
+    sched::scheduler& s = sched::scheduler::ensure();
+    s.cooperate(sched::scheduler::posts);  // for good: the handle may be anywhere
     thread_handle h;
-    h.mailbox_ = &sched::scheduler::ensure().mail();
+    h.mailbox_ = &s.mail();
     h.generation_ = h.mailbox_->generation();
     return h;
   }

@@ -196,6 +196,7 @@ timeout_scope::timeout_scope(sched::scheduler& s, base::nanoseconds deadline) no
       shield_depth_(fiber_->shield_depth),
       unwinding_(s.unwinding(*fiber_)) {
   fiber_->timeouts = this;
+  ++detail::cooperative;  // it may end waits of a fiber that is the thread's only one
   timer_.fire = on_expiry;
   timer_.scope = this;
   arm(deadline);
@@ -225,6 +226,7 @@ timeout_scope::~timeout_scope() {
   cancel();
   *at = outer_;
   refresh(*fiber_);
+  --detail::cooperative;
 }
 
 void timeout_scope::cancel() noexcept {
@@ -270,6 +272,7 @@ void rearm_after_fork(sched::fiber& f) noexcept {
     for (base::list_node* n = f.home->fibers().next; n != &f.home->fibers(); n = n->next)
       lay(*sched::fiber_of(n));
   for (timeout_scope* t = f.timeouts; t != nullptr; t = t->outer_) {
+    if (f.home->guest() == nullptr) ++detail::cooperative;  // which begins anew
     if (!t->timer_.armed()) continue;
     const base::nanoseconds when = t->timer_.when;
     new (&t->timer_) timeout_scope::scope_timer;
