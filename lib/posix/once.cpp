@@ -3,6 +3,7 @@
 #include <linux/futex.h>
 
 #include <climits>
+#include <mutex>
 
 #include "posix/locks.hpp"
 #include "posix/offload.hpp"
@@ -38,6 +39,26 @@ void announce(pthread_once_t* control, int state) noexcept {
   once_done(control);
 }
 
+// std::call_once tells the function that it gives to pthread_once what to call by two words of the thread,
+// set before the call and read when the function begins. Others of the thread's fibers set theirs meanwhile,
+// so who waits in pthread_once keeps its own.
+class callable {
+#if defined(__GLIBCXX__) && defined(_GLIBCXX_HAVE_TLS)
+ public:
+  void put_back() const noexcept {
+    std::__once_callable = what_;
+    std::__once_call = call_;
+  }
+
+ private:
+  void* what_ = std::__once_callable;
+  void (*call_)() = std::__once_call;
+#else
+ public:
+  void put_back() const noexcept {}
+#endif
+};
+
 // libc's layout of a barrier.
 struct barrier_words {
   unsigned in;     // arrivals of this round
@@ -59,9 +80,11 @@ int once(pthread_once_t* control, void (*initialise)()) {
     if ((seen & once_done_state) != 0) return 0;
     if (seen == running) {
       scheduler& s = *scheduler::existing();
+      const callable own;
       wait::lot_waiter w(s);
       lot::park(control, w, "pthread_once", again.next(s, base::never), wait::mode::uninterruptible,
                 [&] { return state.load(std::memory_order_seq_cst) == running; });
+      own.put_back();
       seen = state.load(std::memory_order_acquire);
     } else if (state.compare_exchange_strong(seen, running, std::memory_order_acq_rel)) {
       try {

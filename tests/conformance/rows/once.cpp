@@ -54,6 +54,60 @@ COIR_ROW("once: an initialiser that throws leaves it to the next") {
   o.say("%d runs", runs);
 }
 
+COIR_ROW("once: who waited for one that failed runs its own function, whatever others called meanwhile") {
+  std::once_flag flag, elsewhere;
+  std::atomic<bool> begun{false};
+  flow fails("fails", [&](log& w) {
+    try {
+      std::call_once(flag, [&] {
+        begun = true;
+        nap(60);
+        throw 1;
+      });
+    } catch (int) {
+      w.say("threw");
+    }
+  });
+  while (!begun) nap(1);
+  int mine = 0, its = 0, others = 0;
+  flow first("first", [&](log& w) {
+    std::call_once(flag, [&] { ++mine; });
+    w.say("returned");
+  });
+  flow second("second", [&](log& w) {
+    std::call_once(flag, [&] { ++its; });
+    w.say("returned");
+  });
+  settle();
+  flow other("other", [&](log& w) {
+    std::call_once(elsewhere, [&] {
+      nap(100);
+      ++others;
+    });
+    w.say("returned");
+  });
+  std::call_once(elsewhere, [&] { ++others; });
+  first.join();
+  second.join();
+  other.join();
+  o.say("%d run, %d elsewhere", mine + its, others);
+}
+
+COIR_ROW("once: a deferred future that many wait for, and others meanwhile, is made once") {
+  int made = 0, others = 0;
+  const std::shared_future<int> deferred = std::async(std::launch::deferred, [&] {
+    nap(30);
+    return ++made;
+  });
+  const std::shared_future<int> another = std::async(std::launch::deferred, [&] {
+    nap(10);
+    return ++others;
+  });
+  const auto use = [](log& w, std::shared_future<int> f) { w.say("%d", f.get()); };
+  flow a("a", [&](log&w) { use(w, deferred); }), b("b", [&](log&w) { use(w, another); });
+  flow c("c", [&](log&w) { use(w, deferred); }), d("d", [&](log&w) { use(w, another); });
+}
+
 COIR_ROW("static: one flow makes a function-local static while another waits for it") {
   static std::atomic<int> made;
   made = 0;
