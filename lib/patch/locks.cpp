@@ -1,4 +1,4 @@
-// Mutexes, condition variables, read-write locks and semaphores of libc.
+// Mutexes, condition variables, read-write locks, spin locks and semaphores of libc.
 //
 // On threads without fibers they are libc's own, and afterwards a fiber elsewhere may be waiting for what
 // they gave up.
@@ -35,7 +35,7 @@ COIR_HOOK int pthread_mutex_lock(pthread_mutex_t* m) noexcept {
   return __builtin_expect(posix::lock_quickly(m, posix::plain_owner), 1) ? 0 : real.pthread_mutex_lock(m);
 }
 COIR_HOOK int pthread_mutex_trylock(pthread_mutex_t* m) noexcept {
-  if (COIR_COOPERATIVE) return posix::mutex_trylock(m);
+  if (COIR_COOPERATIVE) return posix::tried_in_vain(posix::mutex_trylock(m));
   if (__builtin_expect(posix::plain_owner == 0, 0)) posix::note_thread();
   return posix::lock_quickly(m, posix::plain_owner) ? 0 : real.pthread_mutex_trylock(m);
 }
@@ -85,10 +85,12 @@ COIR_HOOK int pthread_rwlock_wrlock(pthread_rwlock_t* l) noexcept {
   return COIR_COOPERATIVE ? posix::rwlock_lock(l, true, {}) : real.pthread_rwlock_wrlock(l);
 }
 COIR_HOOK int pthread_rwlock_tryrdlock(pthread_rwlock_t* l) noexcept {
-  return COIR_COOPERATIVE ? posix::rwlock_trylock(l, false) : real.pthread_rwlock_tryrdlock(l);
+  return COIR_COOPERATIVE ? posix::tried_in_vain(posix::rwlock_trylock(l, false))
+                          : real.pthread_rwlock_tryrdlock(l);
 }
 COIR_HOOK int pthread_rwlock_trywrlock(pthread_rwlock_t* l) noexcept {
-  return COIR_COOPERATIVE ? posix::rwlock_trylock(l, true) : real.pthread_rwlock_trywrlock(l);
+  return COIR_COOPERATIVE ? posix::tried_in_vain(posix::rwlock_trylock(l, true))
+                          : real.pthread_rwlock_trywrlock(l);
 }
 namespace {
 int rwlock_until(pthread_rwlock_t* l, bool write, clockid_t clock, const timespec* t) noexcept {
@@ -116,11 +118,27 @@ COIR_HOOK int pthread_rwlock_unlock(pthread_rwlock_t* l) noexcept {
   return r;
 }
 
+COIR_HOOK int pthread_spin_lock(pthread_spinlock_t* l) noexcept {
+  if (__builtin_expect(posix::spin_trylock(l), 1)) return 0;
+  if (!COIR_COOPERATIVE) return real.pthread_spin_lock(l);
+  posix::spin_wait(l);
+  return 0;
+}
+COIR_HOOK int pthread_spin_trylock(pthread_spinlock_t* l) noexcept {
+  if (__builtin_expect(posix::spin_trylock(l), 1)) return 0;
+  return COIR_COOPERATIVE ? posix::tried_in_vain(EBUSY) : EBUSY;
+}
+COIR_HOOK int pthread_spin_unlock(pthread_spinlock_t* l) noexcept {
+  posix::spin_unlock(l);
+  return 0;
+}
+
 COIR_HOOK int sem_wait(sem_t* s) {
   return COIR_COOPERATIVE ? posix::sem_wait(s, {}) : real.sem_wait(s);
 }
 COIR_HOOK int sem_trywait(sem_t* s) noexcept {
-  return real.sem_trywait(s);
+  const int r = real.sem_trywait(s);
+  return __builtin_expect(r != 0, 0) && COIR_COOPERATIVE ? posix::tried_in_vain(r) : r;
 }
 COIR_HOOK int sem_clockwait(sem_t* s, clockid_t clock, const timespec* t) {
   if (!COIR_COOPERATIVE) return real.sem_clockwait(s, clock, t);

@@ -97,7 +97,8 @@ COIR_HOOK int mtx_lock(mtx_t* m) {
   return COIR_COOPERATIVE ? in_c11(posix::mutex_lock(plain(m), {})) : real.mtx_lock(m);
 }
 COIR_HOOK int mtx_trylock(mtx_t* m) {
-  return COIR_COOPERATIVE ? in_c11(posix::mutex_trylock(plain(m))) : real.mtx_trylock(m);
+  return COIR_COOPERATIVE ? in_c11(posix::tried_in_vain(posix::mutex_trylock(plain(m))))
+                          : real.mtx_trylock(m);
 }
 COIR_HOOK int mtx_timedlock(mtx_t* m, const timespec* t) {
   return COIR_COOPERATIVE ? in_c11(pthread_mutex_timedlock(plain(m), t)) : real.mtx_timedlock(m, t);

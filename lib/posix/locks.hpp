@@ -9,6 +9,8 @@
 #include <semaphore.h>
 
 #include "posix/patience.hpp"
+#include "sys/real.hpp"
+#include "wait/lot.hpp"
 
 namespace coir::posix {
 
@@ -81,10 +83,36 @@ int rwlock_unlock(pthread_rwlock_t* l) noexcept;
 // (any) After libc unlocked `l`.
 void rwlock_unlocked(pthread_rwlock_t* l) noexcept;
 
+// --- spin locks ---
+// (any) As libc's, in its layout, where that can be inlined.
+inline bool spin_trylock(pthread_spinlock_t* l) noexcept {
+#ifdef __x86_64__
+  int free = 1;
+  return __atomic_compare_exchange_n(l, &free, 0, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+#else
+  return sys::real.pthread_spin_trylock(l) == 0;
+#endif
+}
+void spin_wake(const void* l) noexcept;
+inline void spin_unlock(pthread_spinlock_t* l) noexcept {
+#ifdef __x86_64__
+  __atomic_store_n(l, 1, __ATOMIC_RELEASE);
+#else
+  sys::real.pthread_spin_unlock(l);
+#endif
+  if (__builtin_expect(wait::lot::anyone(), 0)) spin_wake(const_cast<int*>(l));
+}
+// After a try that failed.
+void spin_wait(pthread_spinlock_t* l) noexcept;
+
 // --- semaphores: 0, or -1 with errno ---
 int sem_wait(sem_t* s, const limit& until) noexcept;
 // (any) After a post.
 void sem_posted(sem_t* s) noexcept;
+
+// --- all of them ---
+// After a try that failed: who tries in a loop means that the holder is to get on.
+int tried_in_vain(int result) noexcept;
 
 // --- the rest ---
 // Throws what `initialise` throws; then it counts as not run.

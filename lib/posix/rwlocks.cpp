@@ -1,4 +1,4 @@
-// pthread_rwlock_t and sem_t for fibers: libc's own try calls, and the lot in between.
+// pthread_rwlock_t, pthread_spinlock_t and sem_t for fibers: libc's own try calls, and the lot in between.
 #include <errno.h>
 
 #include "posix/locks.hpp"
@@ -77,6 +77,35 @@ int rwlock_unlock(pthread_rwlock_t* l) noexcept {
 
 void rwlock_unlocked(pthread_rwlock_t* l) noexcept {
   if (lot::anyone()) lot::wake(l, lot::all);
+}
+
+void spin_wait(pthread_spinlock_t* l) noexcept {
+  scheduler& s = *scheduler::existing();
+  recheck again;  // the unlock is no barrier, and another process's is not heard of
+  for (;;) {
+    // A holder on another thread is about to be through.
+    for (int i = 0; i < 100 && !detail::single_threaded(); ++i) {
+      detail::pause();
+      if (spin_trylock(l)) return;
+    }
+    wait::lot_waiter w(s);
+    bool taken = false;
+    lot::park(const_cast<int*>(l), w, "pthread_spin_lock", again.next(s, base::never),
+              wait::mode::uninterruptible, [&] { return !(taken = spin_trylock(l)); });
+    if (taken || spin_trylock(l)) return;
+  }
+}
+
+int tried_in_vain(int result) noexcept {
+  if (result != 0) scheduler::existing()->charge();
+  return result;
+}
+
+void spin_wake(const void* l) noexcept {
+  if (in_handler())
+    lot::wake_later(l);
+  else
+    lot::wake(l, 1);
 }
 
 int sem_wait(sem_t* s, const limit& until) noexcept {
