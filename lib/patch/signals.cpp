@@ -27,6 +27,9 @@ COIR_HOOK sighandler_t ssignal(int number, sighandler_t run) noexcept {
 COIR_HOOK int siginterrupt(int number, int interrupts) noexcept {
   return posix::siginterrupt(number, interrupts);
 }
+COIR_HOOK int sigaltstack(const stack_t* now, stack_t* before) noexcept {
+  return posix::sigaltstack(now, before);
+}
 
 namespace {
 bool sets_masks_of_fibers() noexcept {

@@ -116,7 +116,7 @@ int sigaction(int number, const struct sigaction* now, struct sigaction* before)
   } else if (now != nullptr) {
     e.flags.store(0, std::memory_order_relaxed);
   }
-  const int r = sys::real.sigaction(number, now, &old);
+  const int r = context::exchange_action(number, now, &old);
   if (r != 0) {
     e.flags.store(old_flags, std::memory_order_relaxed);
     e.run.store(old_run, std::memory_order_release);
@@ -155,6 +155,10 @@ int siginterrupt(int number, int interrupts) noexcept {
     interrupting.fetch_and(~bit, std::memory_order_relaxed);
   a.sa_flags = interrupts != 0 ? a.sa_flags & ~SA_RESTART : a.sa_flags | SA_RESTART;
   return posix::sigaction(number, &a, nullptr);
+}
+
+int sigaltstack(const stack_t* now, stack_t* before) noexcept {
+  return context::exchange_alternate_stack(now, before);
 }
 
 bool in_handler() noexcept {

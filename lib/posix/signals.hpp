@@ -15,6 +15,7 @@ namespace coir::posix {
 int sigaction(int signal, const struct sigaction* now, struct sigaction* before) noexcept;
 sighandler_t signal(int signal, sighandler_t handler) noexcept;
 int siginterrupt(int signal, int interrupts) noexcept;
+int sigaltstack(const stack_t* now, stack_t* before) noexcept;
 // Whether a signal handler of the program runs on this thread.
 bool in_handler() noexcept;
 // Before a handler is left by longjmp: the calls that follow are ordinary ones again.

@@ -97,6 +97,9 @@ int raw_accept(int fd, sockaddr* a, socklen_t* l) {
 int raw_accept4(int fd, sockaddr* a, socklen_t* l, int flags) {
   return answer<int>(raw(SYS_accept4, fd, word(a), word(l), flags));
 }
+int raw_sigaltstack(const stack_t* now, stack_t* before) {
+  return answer<int>(raw(SYS_sigaltstack, word(now), word(before)));
+}
 int raw_socket(int domain, int type, int protocol) {
   return answer<int>(raw(SYS_socket, domain, type, protocol));
 }

@@ -32,6 +32,8 @@ expect(run(PROGRAM, "signals"), "on_signal",
        out="a sleep is cut short: no\nby a handler that was there: yes\nwhich was called: yes\nboth were called: yes\n"
            "and may wait: yes\nchildren are waited for: yes\nand told of: yes\n")
 
+expect(run(PROGRAM, "overflows"), "overflows", status=-6, err=lambda text: "stack overflow in fiber #" in text)
+
 expect(run(PROGRAM, "always"), "one fiber is not patched", out="main: no\nthread: no\n")
 expect(run(PROGRAM, "always", COIR_PATCH_ALWAYS="1"), "always", out="main: yes\nthread: yes\n")
 expect(run(PROGRAM, "always", COIR_PATCH_ALWAYS="0"), "not always", out="main: no\nthread: no\n")

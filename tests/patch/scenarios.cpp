@@ -456,6 +456,28 @@ int foreign_stack() {
 }
 #endif
 
+// --- what the process ends with ---
+
+[[gnu::noinline]] char dig(int depth) {
+  volatile char hole[1024];
+  hole[0] = static_cast<char>(depth);
+  return depth < 0 ? hole[0] : static_cast<char>(dig(depth + 1) + hole[0]);
+}
+
+// The program has a handler and an alternate stack of its own; the overflow is named first.
+int overflows() {
+  static char memory[32 * 1024];
+  coir::spawn([] {}).join();
+  stack_t mine = {};
+  mine.ss_sp = memory;
+  mine.ss_size = sizeof memory;
+  struct sigaction a = {};
+  a.sa_handler = [](int) { ::_exit(9); };
+  a.sa_flags = SA_ONSTACK;
+  if (::sigaltstack(&mine, nullptr) != 0 || ::sigaction(SIGSEGV, &a, nullptr) != 0) return 1;
+  return coir::spawn({.name = "digger"}, dig, 0).get();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -463,7 +485,7 @@ int main(int argc, char** argv) {
       {"categories", categories}, {"scoped", scoped},           {"always", always},
       {"escapes", escapes},       {"lives_on", lives_on},       {"escapes_on_purpose", escapes_on_purpose},
       {"signals", signals},       {"large_frame", large_frame}, {"foreign_stack", foreign_stack},
-      {"at_once", at_once},       {"plugin", plugin},
+      {"at_once", at_once},       {"plugin", plugin},           {"overflows", overflows},
   };
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const auto found = argc == 2 ? all.find(argv[1]) : all.end();

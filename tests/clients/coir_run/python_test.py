@@ -3,6 +3,7 @@ which a program ends."""
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -17,6 +18,16 @@ for program in sorted(PROGRAMS.glob("*.py")):
     same(sys.executable, str(program), stdin="a line\nanother\n", out="done")
 for program, status in ENDS.items():
     same(sys.executable, "-c", f"print('begun', flush=True); {program}", status=status, out="begun")
+
+# Its own handler of a crash, on its own stack, set after coir's or before, alone and with another behind it.
+CRASHES = {"time.sleep(0.01); faulthandler.enable(); faulthandler._sigsegv()": -11,
+           "faulthandler.enable(); time.sleep(0.01); os.kill(os.getpid(), signal.SIGBUS)": -7,
+           "signal.signal(signal.SIGSEGV, lambda *_: print('caught', flush=True)); time.sleep(0.01); "
+           "os.kill(os.getpid(), signal.SIGSEGV); time.sleep(0.01); faulthandler.enable(); faulthandler.disable(); "
+           "os.kill(os.getpid(), signal.SIGSEGV); time.sleep(0.01); faulthandler.enable(); faulthandler._sigsegv()": 0}
+for crash, status in CRASHES.items():
+    same(sys.executable, "-c", f"import faulthandler, os, signal, time; {crash}", status=status,
+         err="most recent call first", normalise=lambda text: re.sub("0x[0-9a-f]+", "0x...", text))
 
 # The descriptor of the reactor shows that it is coir that waits, and how.
 REACTORS = {"epoll": "anon_inode:[eventpoll]", "uring": "anon_inode:[io_uring]"}
