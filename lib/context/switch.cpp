@@ -55,7 +55,41 @@ __asm__(
     "coir_begin_stack:\n"
     "  movq %rax, %rdi\n"
     "  jmp *%rbx\n"
-    ".size coir_begin_stack, .-coir_begin_stack\n");
+    ".size coir_begin_stack, .-coir_begin_stack\n"
+    // What `divert` made goes on here: rbx is the context, r14 the function to be called before it.
+    ".globl coir_detour\n"
+    ".hidden coir_detour\n"
+    ".type coir_detour, @function\n"
+    "coir_detour:\n"
+    "  .cfi_startproc\n"
+    "  .cfi_def_cfa rbx, 192\n"  // above the red zone of whoever was suspended
+    "  .cfi_offset rip, -136\n"
+    "  .cfi_offset rbp, -144\n"
+    "  .cfi_offset rbx, -152\n"
+    "  .cfi_offset r12, -160\n"
+    "  .cfi_offset r13, -168\n"
+    "  .cfi_offset r14, -176\n"
+    "  .cfi_offset r15, -184\n"
+    "  movq %rax, %r12\n"
+    "  movq %rdx, %r13\n"
+    "  call *%r14\n"
+    "  movq %r12, %rax\n"
+    "  movq %r13, %rdx\n"
+    "  movq %rbx, %rsp\n"
+    "  ldmxcsr (%rsp)\n"
+    "  fldcw 4(%rsp)\n"
+    "  movq 56(%rsp), %rcx\n"
+    "  addq $8, %rsp\n"
+    "  popq %r15\n"
+    "  popq %r14\n"
+    "  popq %r13\n"
+    "  popq %r12\n"
+    "  popq %rbx\n"
+    "  popq %rbp\n"
+    "  addq $8, %rsp\n"
+    "  jmp *%rcx\n"
+    "  .cfi_endproc\n"
+    ".size coir_detour, .-coir_detour\n");
 
 namespace coir::context {
 

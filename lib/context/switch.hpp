@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "coir/detail/switch.hpp"
 
@@ -48,6 +49,21 @@ inline void* make_context(void* top, std::size_t, void (*entry)(transfer), contr
   frame[7] = reinterpret_cast<unsigned long>(&coir_begin_stack);
   frame[8] = 0;  // the entry's return address: backtraces end here
   frame[9] = frame[10] = 0;
+  return frame;
+}
+
+extern "C" void coir_detour();
+
+// What the suspended `context` becomes if it is to call `first` on its own stack before it goes on. A walk up
+// the stack from there sees the frames of the context.
+inline void* divert(void* context, void (*first)() noexcept) noexcept {
+  auto* was = static_cast<unsigned long*>(context);
+  auto* frame = reinterpret_cast<unsigned long*>((reinterpret_cast<std::uintptr_t>(was) - 256) & ~15UL);
+  frame[0] = was[0];
+  frame[2] = reinterpret_cast<unsigned long>(first);  // r14
+  frame[5] = reinterpret_cast<unsigned long>(was);    // rbx
+  frame[6] = was[6];                                  // rbp
+  frame[7] = reinterpret_cast<unsigned long>(&coir_detour);
   return frame;
 }
 

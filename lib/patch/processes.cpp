@@ -99,7 +99,7 @@ COIR_HOOK int sigwait(const sigset_t* set, int* number) {
   if (!COIR_COOPERATIVE) return real.sigwait(set, number);
   long r;
   do r = posix::wait_for_signal(set, nullptr, nullptr, "sigwait");
-  while (r == -EINTR);
+  while (r == -EINTR && !posix::about_to_jump());
   if (r < 0) return static_cast<int>(-r);
   *number = static_cast<int>(r);
   return 0;

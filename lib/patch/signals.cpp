@@ -52,8 +52,15 @@ COIR_HOOK int sigsuspend(const sigset_t* mask) {
 
 // A handler may be left by a jump.
 namespace {
-[[noreturn]] void jump(__jmp_buf_tag* to, int value) noexcept {
-  posix::leave_handler();
+[[noreturn]] void jump(__jmp_buf_tag* to, int value) noexcept;
+
+void land(const coir::wait::jump& j) noexcept {
+  if (j.blocks != 0) pthread_sigmask(SIG_BLOCK, reinterpret_cast<const sigset_t*>(&j.blocks), nullptr);
+  jump(j.to, j.value);
+}
+
+void jump(__jmp_buf_tag* to, int value) noexcept {
+  posix::leave_handler(to, value, land);
   // libc would restore the kernel's mask only.
   if (to->__mask_was_saved != 0 && sets_masks_of_fibers())
     posix::change_mask(SIG_SETMASK, reinterpret_cast<const sigset_t*>(&to->__saved_mask), nullptr);

@@ -9,6 +9,7 @@
 #include "coir/patch.hpp"
 #include "patch/hook.hpp"
 #include "posix/control.hpp"
+#include "posix/signals.hpp"
 
 // The linker's names for the bounds of the section that holds the hooks.
 extern "C" __attribute__((visibility("hidden"))) const char __start_coir_hooks[], __stop_coir_hooks[];
@@ -41,6 +42,7 @@ namespace {
 
 __attribute__((constructor(101))) void start() {
   coir::sys::resolve_real(coir_patch_behind);
+  coir::posix::note_patch_code(coir::wait::own_code());
 }
 
 __attribute__((constructor)) void obey_environment() {

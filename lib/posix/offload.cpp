@@ -85,6 +85,7 @@ long offload(scheduler& s, const char* name, offloaded& job, bool endless) noexc
     return job.result;
   }
   wait::waiter w(s);
+  w.ends_soon = !endless;
   job.who = &w;
   if (!send_off(job, endless)) return job.run(&job);
   wait::park(w, name, wait::mode::uninterruptible);

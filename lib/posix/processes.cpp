@@ -14,6 +14,7 @@
 #include "posix/close.hpp"
 #include "posix/elsewhere.hpp"
 #include "posix/patience.hpp"
+#include "posix/signals.hpp"
 #include "sys/raw.hpp"
 #include "wait/interrupt.hpp"
 
@@ -258,7 +259,7 @@ int system(const char* command) noexcept {
     result = 0;
   } else {
     do result = wait4_answer(pid, &status, 0, nullptr, "system");
-    while (result == -EINTR);
+    while (result == -EINTR && !about_to_jump());
     if (result == -ECANCELED || result == -ETIMEDOUT) {
       ::kill(pid, SIGKILL);
       while (sys::raw(SYS_wait4, pid, sys::word(&status), 0, 0) == -EINTR) {  // it is gone in no time

@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <sys/signalfd.h>
+#include <ucontext.h>
 
-#include <cstdlib>
 #include <utility>
 
-#include "base/check.hpp"
 #include "base/signal_bits.hpp"
 #include "posix/audit.hpp"
 #include "posix/close.hpp"
@@ -32,7 +32,38 @@ entry table[NSIG];
 
 std::atomic<std::uint64_t> interrupting{0};  // by siginterrupt: signal() installs without SA_RESTART
 std::atomic<bool> installs{true};
-thread_local unsigned depth __attribute__((tls_model("initial-exec"))) = 0;
+
+// A handler of the program's that runs on this thread, in the frame of the one of coir's that called it.
+struct running_handler {
+  running_handler* outer;
+  std::uint32_t off;
+  const char* interrupted_stack;  // null: not known
+  std::uint64_t interrupted_mask;
+  bool fault;     // of the running code, which would only fault again
+  jmp_buf leave;  // back to where it was called, as if it had returned
+
+  running_handler(bool is_fault, const void* context) noexcept;
+  ~running_handler();  // also when the handler is left by an exception
+  running_handler(const running_handler&) = delete;
+  running_handler& operator=(const running_handler&) = delete;
+};
+constinit thread_local running_handler* innermost __attribute__((tls_model("initial-exec"))) = nullptr;
+
+running_handler::running_handler(bool is_fault, const void* context) noexcept
+    : outer(innermost), off(std::exchange(detail::patch_off, sys::all_categories)), fault(is_fault) {
+  const auto& c = *static_cast<const ucontext_t*>(context);
+#ifdef __x86_64__
+  interrupted_stack = reinterpret_cast<const char*>(c.uc_mcontext.gregs[REG_RSP]);
+#else
+  interrupted_stack = nullptr;
+#endif
+  interrupted_mask = *reinterpret_cast<const std::uint64_t*>(&c.uc_sigmask);
+  innermost = this;
+}
+running_handler::~running_handler() {
+  innermost = outer;
+  detail::patch_off = off;
+}
 
 constexpr int restorer = 0x04000000;  // SA_RESTORER, which the kernel tells of and libc passes on
 
@@ -50,25 +81,25 @@ bool is_own(int number, const siginfo_t& info) noexcept {
   }
 }
 
-// Also when the handler is left by an exception.
-struct straight_to_libc {
-  std::uint32_t off = std::exchange(detail::patch_off, sys::all_categories);
-  straight_to_libc() noexcept { ++depth; }
-  ~straight_to_libc() {
-    --depth;
-    detail::patch_off = off;
-  }
-};
+// False if it was left by a jump, which is to be made elsewhere.
+bool run_to_its_end(const entry& e, int number, siginfo_t* info, void* context) {
+  const bool fault = (base::error_signals & base::bit(number)) != 0 && info->si_code > 0;
+  running_handler during(fault, context);
+  if (_setjmp(during.leave) != 0) return false;
+  e.run.load(std::memory_order_acquire)(number, info, context);
+  return true;
+}
 
 // What the kernel runs.
 void run_handler(int number, siginfo_t* info, void* context) {
   const entry& e = table[number];
-  {
-    const straight_to_libc during;
-    e.run.load(std::memory_order_acquire)(number, info, context);
-  }
+  const bool jumps = !run_to_its_end(e, number, info, context);
   scheduler* s = scheduler::existing();
   if (s == nullptr) return wait::lot::wake_late_on_plain_thread();
+  if (jumps) {
+    s->note_own_handler();
+    return s->note_handler(0, true);
+  }
   if ((sched::silent_signals.load(std::memory_order_relaxed) >> (number - 1) & 1) != 0) number = 0;
   // A signal that finds a fiber at work has interrupted no call, if it was meant for this fiber, or for the
   // main one, whose signals come first. Otherwise it is for one that waits.
@@ -162,23 +193,77 @@ int sigaltstack(const stack_t* now, stack_t* before) noexcept {
 }
 
 bool in_handler() noexcept {
-  return depth != 0;
+  return innermost != nullptr;
 }
 
-void leave_handler() noexcept {
-  if (depth == 0) return;
-  depth = 0;
-  scheduler* s = scheduler::existing();
-  if (s == nullptr) return wait::lot::wake_late_on_plain_thread();
-  if (s->idle()) {
-    base::write_text(2,
-                     "coir: a signal handler that found the thread asleep, on the stack of a fiber that "
-                     "waits, was left by "
-                     "longjmp\n");
-    std::abort();
+namespace {
+
+// The handlers that a jump there, from `from`, leaves: whose frames lie below. Sets `innermost` to the one
+// that is left last; null: it leaves none.
+const running_handler* left_last(const char* from, const char* to) noexcept {
+  const running_handler* last = nullptr;
+  for (running_handler* h = innermost; h != nullptr; h = h->outer) {
+    const char* frame = reinterpret_cast<const char*>(h);
+    if (to != nullptr && to >= from && to < frame) break;  // made in this handler, or in what it calls
+    last = h;
+    from = h->interrupted_stack;
   }
-  s->switch_patch_off(0);
-  if (wait::lot::has_late()) s->note_handler(0, true);
+  return last;
+}
+
+int handlers_from(const running_handler* last) noexcept {
+  int n = 1;
+  for (const running_handler* h = innermost; h != last; h = h->outer) ++n;
+  return n;
+}
+
+std::uint64_t mask_of_thread() noexcept {
+  std::uint64_t mask = 0;
+  sys::raw(SYS_rt_sigprocmask, SIG_SETMASK, 0, sys::word(&mask), sizeof mask);
+  return mask;
+}
+
+}  // namespace
+
+bool about_to_jump() noexcept {
+  return (scheduler::existing()->current()->pending & wait::jumping) != 0;
+}
+
+void note_patch_code(wait::code_range code) noexcept {
+  wait::note_code(code);
+}
+
+void leave_handler(__jmp_buf_tag* to, int value, void (*make)(const wait::jump& j) noexcept) noexcept {
+  if (innermost == nullptr) return;
+  const char* stack = wait::stack_pointer_of(to);
+  const running_handler* last = left_last(static_cast<const char*>(__builtin_frame_address(0)), stack);
+  if (last == nullptr) return;
+  const auto go_now = [last] {
+    innermost = last->outer;
+    detail::patch_off = last->off;
+  };
+  scheduler* s = scheduler::existing();
+  if (s == nullptr) {
+    go_now();
+    return wait::lot::wake_late_on_plain_thread();
+  }
+  if (last->outer != nullptr) return go_now();  // it goes on in a handler
+  const bool own = s->guest() == nullptr && wait::can_land();
+  sched::fiber* f = own ? wait::whose_stack(*s, stack) : nullptr;
+  if (f == nullptr && s->idle() && !last->fault) wait::refuse_jump(*s->own_current());
+  const bool at_work = !s->idle() && (f == nullptr || f == s->own_current());
+  const int handlers = handlers_from(last);
+  if (last->fault || (at_work && (f == nullptr || !wait::leaves_coir(stack, handlers, false)))) {
+    go_now();
+    s->switch_patch_off(0);
+    if (wait::lot::has_late()) s->note_handler(0, true);
+    return;
+  }
+  const std::uint64_t blocks = to->__mask_was_saved != 0 ? 0 : mask_of_thread() & ~last->interrupted_mask;
+  wait::note({f, to, value, blocks, make});
+  if (at_work) wait::leaves_coir(stack, handlers, true);
+  innermost = const_cast<running_handler*>(last);
+  sys::real.siglongjmp(innermost->leave, 1);
 }
 
 void leave_handlers_alone() noexcept {

@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include "posix/descriptor.hpp"
+#include "wait/landing.hpp"
 
 namespace coir::posix {
 
@@ -18,8 +19,13 @@ int siginterrupt(int signal, int interrupts) noexcept;
 int sigaltstack(const stack_t* now, stack_t* before) noexcept;
 // Whether a signal handler of the program runs on this thread.
 bool in_handler() noexcept;
-// Before a handler is left by longjmp: the calls that follow are ordinary ones again.
-void leave_handler() noexcept;
+// Before a jump (longjmp). If it leaves a handler, the calls that follow are ordinary ones again. Returns if
+// the jump can be made at once; else `make` is called where it can: wait/landing.hpp.
+void leave_handler(__jmp_buf_tag* to, int value, void (*make)(const wait::jump& j) noexcept) noexcept;
+// Whether the fiber's call is to be left for such a jump: EINTR is not to be heard by looping.
+bool about_to_jump() noexcept;
+// Before main.
+void note_patch_code(wait::code_range code) noexcept;
 // COIR_PATCH without `signals`: from now on handlers are installed as they are.
 void leave_handlers_alone() noexcept;
 

@@ -1,4 +1,5 @@
 #include "sync/channel_core.hpp"
+#include "wait/landing.hpp"
 
 // I1: never do both a pusher and a popper wait, but for those of one select. I2: an item moves while its
 // owner's waiter is claimed and the lock is held, so a cancelled waiter neither loses an item nor takes one.
@@ -45,7 +46,7 @@ switch_request at_once(wait_frame& frame, transfer t) noexcept {
 }
 }  // namespace
 
-switch_request channel_core::begin_push(wait_frame& frame, void* item) {
+COIR_FIRST_STEP switch_request channel_core::begin_push(wait_frame& frame, void* item) {
   sched::scheduler& s = sched::scheduler::ensure();
   const wait::mode m = wait::begin_wait(s);
   wait::queued_waiter* w;
@@ -60,7 +61,7 @@ switch_request channel_core::begin_push(wait_frame& frame, void* item) {
   return wait::suspend_in(*w, s, "channel push", m);
 }
 
-switch_request channel_core::begin_pop(wait_frame& frame, void* slot) {
+COIR_FIRST_STEP switch_request channel_core::begin_pop(wait_frame& frame, void* slot) {
   sched::scheduler& s = sched::scheduler::ensure();
   const wait::mode m = wait::begin_wait(s);
   wait::queued_waiter* w;

@@ -2,6 +2,7 @@
 
 #include "sync/owner.hpp"
 #include "wait/interrupt.hpp"
+#include "wait/landing.hpp"
 #include "wait/waiter.hpp"
 
 namespace coir {
@@ -22,7 +23,8 @@ bool condition_variable::wait_until_ns(std::unique_lock<mutex>& lock, std::int64
   return o == wait::outcome::notified;
 }
 
-detail::switch_request condition_variable::begin_wait(detail::wait_frame& frame, mutex& held) {
+COIR_FIRST_STEP detail::switch_request condition_variable::begin_wait(detail::wait_frame& frame,
+                                                                      mutex& held) {
   sync::expect_caller("coir::condition_variable::wait", held.owner());
   sched::scheduler& s = sched::scheduler::ensure();
   const wait::mode m = wait::begin_wait(s);

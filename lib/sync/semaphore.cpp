@@ -4,6 +4,7 @@
 #include <string>
 
 #include "wait/interrupt.hpp"
+#include "wait/landing.hpp"
 #include "wait/waiter.hpp"
 
 namespace coir {
@@ -42,7 +43,7 @@ bool semaphore::acquire_until(std::int64_t deadline_ns) {
   return o == wait::outcome::notified;
 }
 
-detail::switch_request semaphore::begin_acquire(detail::wait_frame& frame) {
+COIR_FIRST_STEP detail::switch_request semaphore::begin_acquire(detail::wait_frame& frame) {
   sched::scheduler& s = sched::scheduler::ensure();
   const wait::mode m = wait::begin_wait(s);
   waiters_.lock.lock();

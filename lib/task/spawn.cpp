@@ -19,6 +19,7 @@
 #include "task/life.hpp"
 #include "task/report.hpp"
 #include "wait/interrupt.hpp"
+#include "wait/landing.hpp"
 #include "wait/waiter.hpp"
 
 namespace coir::task {
@@ -177,7 +178,7 @@ namespace {
 }
 }  // namespace
 
-switch_request begin_join(wait_frame& frame, fiber_base* base) {
+COIR_FIRST_STEP switch_request begin_join(wait_frame& frame, fiber_base* base) {
   sched::fiber* f = record(base);
   scheduler& s = scheduler::ensure();
   const wait::mode m = wait::begin_wait(s);

@@ -5,6 +5,7 @@
 
 #include "base/check.hpp"
 #include "wait/interrupt.hpp"
+#include "wait/landing.hpp"
 #include "wait/waiter.hpp"
 
 namespace coir::this_fiber {
@@ -42,7 +43,7 @@ shield::~shield() {
 
 namespace coir::detail {
 
-switch_request begin_yield() {
+COIR_FIRST_STEP switch_request begin_yield() {
   sched::scheduler& s = sched::scheduler::ensure();
   if (__builtin_expect(s.guest() == nullptr, 1)) return s.begin_yield();
   s.guest()->yield();

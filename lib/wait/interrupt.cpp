@@ -9,6 +9,7 @@
 
 #include "base/check.hpp"
 #include "sched/describe.hpp"
+#include "wait/landing.hpp"
 #include "wait/lot.hpp"
 
 namespace coir::wait {
@@ -75,6 +76,7 @@ bool on_deadlock(sched::scheduler& s) noexcept {
 
 void on_signal(sched::scheduler& s, bool asleep) noexcept {
   lot::wake_late();
+  deliver_jumps(s);
   sched::scheduler::handled ran = s.take_handled();
   const bool unknown = ran.all == 0;  // a handler that coir did not install
   if (unknown && (!asleep || s.take_own_handler())) return;
@@ -111,7 +113,7 @@ void on_thread_end(sched::scheduler& s) noexcept {
 }
 
 void refresh(sched::fiber& f) noexcept {
-  std::uint8_t pending = f.interrupts & deadlock_found;
+  std::uint8_t pending = f.interrupts & (deadlock_found | jumping);
   if (f.shield_depth == 0) pending |= f.interrupts & (cancel | raise);
   for (timeout_scope* t = f.timeouts; t != nullptr; t = t->outer_)
     if (t->expired_ && t->shield_depth_ >= f.shield_depth) pending |= timeout_expired;
@@ -144,6 +146,7 @@ void raise_in_fiber(sched::fiber& f, std::exception_ptr error) {
 }
 
 void throw_interrupt(sched::fiber& f) {
+  if ((f.pending & jumping) != 0) refuse_jump(f);
   if ((f.pending & deadlock_found) != 0) {
     f.interrupts = static_cast<std::uint8_t>(f.interrupts & ~deadlock_found);
     refresh(f);
@@ -176,6 +179,7 @@ mode begin_wait_unwinding(sched::fiber& f) {
 
 int interrupt_errno(const sched::fiber& f) noexcept {
   if (__builtin_expect(f.pending == 0, 1)) return 0;
+  if ((f.pending & jumping) != 0) return EINTR;
   const std::uint8_t now = heard(f);
   if ((now & ~timeout_expired) != 0) return ECANCELED;
   if (now == 0) return 0;
@@ -262,6 +266,7 @@ timeout_scope* first_expired(const sched::fiber& f) noexcept {
 }
 
 void rearm_after_fork(sched::fiber& f) noexcept {
+  forget_jumps(f);
   // Who waited in the parent stays in the queues of mutexes and semaphores, but can be given nothing any
   // more.
   const auto lay = [&](sched::fiber& ghost) {

@@ -22,7 +22,13 @@
 
 namespace coir::wait {
 
-enum interrupt : std::uint8_t { cancel = 1, raise = 2, timeout_expired = 4, deadlock_found = 8 };
+enum interrupt : std::uint8_t {
+  cancel = 1,
+  raise = 2,
+  timeout_expired = 4,
+  deadlock_found = 8,
+  jumping = 16,  // a signal handler was left by longjmp to the fiber: landing.hpp
+};
 
 inline bool interrupt_pending(const sched::fiber& f) noexcept {
   return f.pending != 0;
@@ -48,8 +54,8 @@ inline void end_wait(sched::scheduler& s, outcome o) {
   if (__builtin_expect(o == outcome::interrupted, 0)) throw_interrupt(*s.current());
 }
 
-// The C way: ECANCELED or ETIMEDOUT, or 0 if nothing is pending. For who will be told of it: an expired scope
-// takes note.
+// The C way: ECANCELED, ETIMEDOUT or EINTR (a jump out of a handler), or 0 if nothing is pending. For who
+// will be told of it: an expired scope takes note.
 int interrupt_errno(const sched::fiber& f) noexcept;
 // What was thrown for `scope` becomes an ETIMEDOUT for its caller.
 void told_by_error(const void* scope) noexcept;

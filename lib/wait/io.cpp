@@ -29,6 +29,7 @@ long perform(sched::scheduler& s, waiting_operation& op, const io_wait& how) noe
   if (!op.done && !io.stop(op)) {
     waiter last(s);
     op.who = &last;
+    last.ends_soon = true;
     if (!op.done) park(last, how.reason, mode::uninterruptible);
   }
   if (op.result >= 0 || op.result == -EBADF) return op.result;

@@ -42,6 +42,7 @@ struct waiter {
   std::atomic<outcome> result{outcome::none};
   ending_handlers ended_by = ending_handlers::none;
   bool heeds_handlers_only = false;  // of what interrupts: neither cancellation nor timeouts
+  bool ends_soon = false;            // by itself: a jump out of a handler is made when it has
 
   // The signal mask in force for the wait, where that is not the fiber's.
   const std::uint64_t* mask = nullptr;

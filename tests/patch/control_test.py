@@ -32,7 +32,10 @@ expect(run(PROGRAM, "signals"), "on_signal",
        out="a sleep is cut short: no\nby a handler that was there: yes\nwhich was called: yes\nboth were called: yes\n"
            "and may wait: yes\nchildren are waited for: yes\nand told of: yes\n")
 
-expect(run(PROGRAM, "overflows"), "overflows", status=-6, err=lambda text: "stack overflow in fiber #" in text)
+for name, said in (("overflows", "stack overflow in fiber #"),
+                   ("leaves_a_lock", '"locked out", which cannot be made to leave pthread_mutex'),
+                   ("leaves_a_join", '"main", which cannot be made to leave join')):
+    expect(run(PROGRAM, name), name, status=-6, err=lambda text: said in text)
 
 expect(run(PROGRAM, "always"), "one fiber is not patched", out="main: no\nthread: no\n")
 expect(run(PROGRAM, "always", COIR_PATCH_ALWAYS="1"), "always", out="main: yes\nthread: yes\n")

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -16,6 +17,7 @@
 #include <sys/sem.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <ucontext.h>
@@ -478,14 +480,50 @@ int overflows() {
   return coir::spawn({.name = "digger"}, dig, 0).get();
 }
 
+sigjmp_buf back;
+
+void leave_after_a_moment() {
+  ::signal(SIGALRM, [](int) { siglongjmp(back, 1); });
+  const itimerval soon = {{}, {0, 20'000}};
+  ::setitimer(ITIMER_REAL, &soon, nullptr);
+}
+
+// Jumps out of handlers that cannot be made.
+int leaves_a_lock() {
+  pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
+  ::pthread_mutex_lock(&m);
+  auto other = coir::spawn({.name = "locked out"}, [&] {
+    if (sigsetjmp(back, 1) == 0) ::pthread_mutex_lock(&m);
+  });
+  leave_after_a_moment();
+  ::usleep(500'000);
+  return 0;
+}
+int leaves_a_join() {
+  auto other = coir::spawn([] { ::usleep(500'000); });
+  leave_after_a_moment();
+  if (sigsetjmp(back, 1) == 0) other.join();
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::map<std::string, int (*)()> all = {
-      {"categories", categories}, {"scoped", scoped},           {"always", always},
-      {"escapes", escapes},       {"lives_on", lives_on},       {"escapes_on_purpose", escapes_on_purpose},
-      {"signals", signals},       {"large_frame", large_frame}, {"foreign_stack", foreign_stack},
-      {"at_once", at_once},       {"plugin", plugin},           {"overflows", overflows},
+      {"categories", categories},
+      {"scoped", scoped},
+      {"always", always},
+      {"escapes", escapes},
+      {"lives_on", lives_on},
+      {"escapes_on_purpose", escapes_on_purpose},
+      {"signals", signals},
+      {"large_frame", large_frame},
+      {"foreign_stack", foreign_stack},
+      {"at_once", at_once},
+      {"plugin", plugin},
+      {"overflows", overflows},
+      {"leaves_a_lock", leaves_a_lock},
+      {"leaves_a_join", leaves_a_join},
   };
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const auto found = argc == 2 ? all.find(argv[1]) : all.end();
