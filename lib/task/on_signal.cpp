@@ -81,8 +81,11 @@ struct action {
 constinit spin_lock lock;
 std::atomic<station*> stations{nullptr};
 action actions[NSIG];
-// The signals whose former handlers are running.
+// The signals whose former handlers are running, and the frame of the last of them. A handler may be left by
+// a jump, so both may be of one that runs no more.
 constinit thread_local volatile std::uint64_t chaining __attribute__((tls_model("initial-exec"))) = 0;
+constinit thread_local const char* volatile chaining_from __attribute__((tls_model("initial-exec"))) =
+    nullptr;
 constinit thread_local station* mine __attribute__((tls_model("initial-exec"))) = nullptr;
 
 // --- in signal handlers ---
@@ -96,17 +99,29 @@ void notify(station& own, int number) noexcept {
   if (!own.posted.exchange(true, std::memory_order_acq_rel)) s->mail().push_from_handler(&own);
 }
 
-// acquire: pairs with install_locked
-void run_chained(int number, siginfo_t* info, void* context) noexcept {
+// `here`: the frame of `handle`. acquire: pairs with install_locked
+void run_chained(const char* here, int number, siginfo_t* info, void* context) noexcept {
   const action& a = actions[number];
+  const char* const before = chaining_from;
   chaining = chaining | bit(number);
+  chaining_from = here;
   if (const auto f = a.chained_with_info.load(std::memory_order_acquire)) f(number, info, context);
   if (const auto f = a.chained.load(std::memory_order_acquire)) f(number);
+  chaining_from = before;
   chaining = chaining & ~bit(number);
 }
 
+// Whether it was a former handler that called, taking this one for what was there before it: with what it was
+// given itself, while the kernel puts a context right above the frame of the call that it is for.
+bool is_called_back(const char* here, int number, const void* context) noexcept {
+  const char* const outer = chaining_from;
+  const auto* made = static_cast<const char*>(context);
+  return (chaining & bit(number)) != 0 && here < outer && !(here < made && made < outer);
+}
+
 void handle(int number, siginfo_t* info, void* context) {
-  if ((chaining & bit(number)) != 0) return;  // by a handler that took this one for what was there before it
+  const auto* here = static_cast<const char*>(__builtin_frame_address(0));
+  if (is_called_back(here, number, context)) return;
   const int saved = errno;
   station* own = mine;
   if (own != nullptr &&
@@ -115,7 +130,6 @@ void handle(int number, siginfo_t* info, void* context) {
     errno = saved;
     return;
   }
-  run_chained(number, info, context);
   for (station* t = stations.load(std::memory_order_acquire); t != nullptr; t = t->next) {
     if ((t->wanted.load(std::memory_order_acquire) & bit(number)) == 0) continue;
     if (t == own) {
@@ -126,6 +140,7 @@ void handle(int number, siginfo_t* info, void* context) {
     if (base::raw(SYS_tgkill, base::raw(SYS_getpid), t->thread.load(std::memory_order_relaxed), number) != 0)
       t->forwarded.fetch_and(~bit(number), std::memory_order_acq_rel);
   }
+  run_chained(here, number, info, context);  // last: it may be left by a jump
   errno = saved;
 }
 

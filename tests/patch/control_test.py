@@ -36,6 +36,7 @@ for name, said in (("overflows", "stack overflow in fiber #"),
                    ("leaves_a_lock", '"locked out", which cannot be made to leave pthread_mutex'),
                    ("leaves_a_join", '"main", which cannot be made to leave join')):
     expect(run(PROGRAM, name), name, status=-6, err=lambda text: said in text)
+expect(run(PROGRAM, "chained_jumps", COIR_PATCH_ALWAYS="1"), "on_signal beside a jump", out="jumped 5, told 5\n")
 
 expect(run(PROGRAM, "always"), "one fiber is not patched", out="main: no\nthread: no\n")
 expect(run(PROGRAM, "always", COIR_PATCH_ALWAYS="1"), "always", out="main: yes\nthread: yes\n")

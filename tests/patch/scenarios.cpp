@@ -506,6 +506,29 @@ int leaves_a_join() {
   return 0;
 }
 
+// A handler that on_signal found there may be left by a jump, each time.
+int chained_jumps() {
+  int jumped = 0, told = 0;
+  ::signal(SIGALRM, [](int) { siglongjmp(back, 1); });
+  const auto handle = coir::on_signal(SIGALRM, [&](int) { ++told; });
+  const auto asleep = [&] {
+    const itimerval soon = {{}, {0, 10'000}};
+    if (sigsetjmp(back, 1) != 0) return true;
+    ::setitimer(ITIMER_REAL, &soon, nullptr);
+    ::usleep(500'000);
+    return false;
+  };
+  const auto at_work = [] {
+    if (sigsetjmp(back, 1) != 0) return true;
+    ::raise(SIGALRM);
+    return false;
+  };
+  for (int i = 0; i < 3; ++i, ::usleep(1000)) jumped += asleep() ? 1 : 0;
+  for (int i = 0; i < 2; ++i, ::usleep(1000)) jumped += at_work() ? 1 : 0;
+  std::printf("jumped %d, told %d\n", jumped, told);
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -524,6 +547,7 @@ int main(int argc, char** argv) {
       {"overflows", overflows},
       {"leaves_a_lock", leaves_a_lock},
       {"leaves_a_join", leaves_a_join},
+      {"chained_jumps", chained_jumps},
   };
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const auto found = argc == 2 ? all.find(argv[1]) : all.end();
