@@ -1,4 +1,4 @@
-"""Shells: children in pipelines and in the background, waited for with `wait` and by SIGCHLD; traps, kill, here-documents."""
+"""Shells: children in pipelines and in the background, waited for with `wait` and by SIGCHLD; kill, here-documents."""
 
 import concurrent.futures
 
@@ -23,12 +23,6 @@ x=$(echo inner | tr a-z A-Z); echo "$x"
 yes | head -n 3
 """
 
-# Only for sh: bash leaves the handler by longjmp, and docs/semantics.md says what becomes of that in a sleeping thread.
-TRAP = r"""
-trap 'echo told' USR1
-( sleep 0.1; kill -USR1 $$; sleep 0.5 ) & wait $!; echo "interrupted: $?"; wait
-"""
-
 # The jobs share one position in the log.
 LOG = r"""
 for job in 1 2 3 4; do
@@ -42,8 +36,6 @@ wait; sort -o log log; wc -l <log
 TIMES = 100
 PIPELINES = 4  # at a time
 
-
-same(find_tool("sh"), "-c", TRAP, out="interrupted: 138")
 for name in "sh", "bash":
     shell = find_tool(name)
     same(shell, "-c", SCRIPT, out="<words>\n")
