@@ -34,6 +34,10 @@ int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const limit& until) noexcep
   const base::nanoseconds deadline = until.deadline(s);
   const wait::outcome o =
       lot::wait(w, "pthread_cond", others ? again.next(s, deadline) : deadline, wait::mode::uninterruptible);
+  if (__builtin_expect(wait::about_to_jump(*w.fiber), 0)) {
+    if (o == wait::outcome::notified && !cond_signal(c)) sys::real.pthread_cond_signal(c);
+    return EINTR;
+  }
   const bool over = o != wait::outcome::notified && until.passed();
   const int r = mutex_lock(m, {});
   if (r != 0) return r;

@@ -49,6 +49,7 @@ bool guard_acquire(int* guard) {
       wait::lot_waiter w(*scheduler::existing());
       lot::park(guard, w, "static initialisation", base::never, wait::mode::uninterruptible,
                 [&] { return state.load(std::memory_order_seq_cst) == waiting; });
+      if (__builtin_expect(wait::about_to_jump(*w.fiber), 0)) return false;
     } else {
       sys::raw(SYS_futex, sys::word(guard), FUTEX_WAIT_PRIVATE, waiting, 0);
     }

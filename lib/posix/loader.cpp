@@ -1,12 +1,14 @@
 #include "posix/loader.hpp"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <link.h>
 #include <pthread.h>
 
 #include <cstring>
 
 #include "posix/locks.hpp"
+#include "wait/landing.hpp"
 
 namespace coir::posix {
 namespace {
@@ -30,7 +32,8 @@ bool has_path(const link_map& object) noexcept {
 }  // namespace
 
 loader_lock::loader_lock() noexcept {
-  mutex_lock(&loading, {});
+  // Left by a jump out of a handler: the caller would load without the lock before it returned.
+  if (mutex_lock(&loading, {}) == EINTR) wait::refuse_jump(*scheduler::existing()->current());
 }
 loader_lock::~loader_lock() {
   mutex_unlock(&loading);

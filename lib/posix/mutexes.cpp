@@ -69,52 +69,6 @@ base::nanoseconds look_again(pthread_mutex_t* m, scheduler& s, recheck& again,
   return detail::single_threaded() ? deadline : std::min(deadline, s.now() + long_time);
 }
 
-int lock_slow(pthread_mutex_t* m, std::uint32_t me, const limit& until) noexcept {
-  scheduler& s = *scheduler::existing();
-  recheck again;
-  for (;;) {
-    wait::lot_waiter w(s);
-    w.tag = me;
-    const base::nanoseconds deadline = until.deadline(s);
-    bool taken = false;
-    const auto take = [&] {
-      taken = word(m).exchange(2, std::memory_order_seq_cst) == 0;
-      return !taken;
-    };
-    lot::park(m, w, "pthread_mutex", look_again(m, s, again, deadline), wait::mode::uninterruptible, take);
-    if (w.given) return 0;
-    // At its limit too: a wake-up that came at the same moment was for whoever can take it.
-    if (taken || (until.passed() && !take())) break;
-    if (until.passed()) return ETIMEDOUT;
-  }
-  own(m, me);
-  return 0;
-}
-
-int lock_of_threads(pthread_mutex_t* m, const limit& until) noexcept {
-  scheduler& s = *scheduler::existing();
-  recheck again;
-  for (;;) {
-    const int r = sys::real.pthread_mutex_trylock(m);
-    if (r != EBUSY) return r;
-    if (until.passed()) return ETIMEDOUT;
-    wait::waiter w(s);
-    wait::park_until(w, "pthread_mutex", again.next(s, until.deadline(s)), wait::mode::uninterruptible);
-  }
-}
-
-// What a recursive or error-checking mutex says to its owner who wants it again; -1: it is not the owner.
-int again(pthread_mutex_t* m, std::uint32_t me, bool trying) noexcept {
-  const int t = m->__data.__kind & type;
-  if (static_cast<std::uint32_t>(owner(m).load(std::memory_order_relaxed)) != me) return -1;
-  if (t == PTHREAD_MUTEX_RECURSIVE_NP) {
-    if (m->__data.__count == ~0U) return EAGAIN;
-    ++m->__data.__count;
-    return 0;
-  }
-  return trying ? EBUSY : t == PTHREAD_MUTEX_ERRORCHECK_NP ? EDEADLK : -1;
-}
-
 void release(pthread_mutex_t* m) noexcept {
   static thread_local unsigned turn = 0;
   const int operation = wake_operation(m);
@@ -140,6 +94,58 @@ void release(pthread_mutex_t* m) noexcept {
   if (let_go() != 2) return;
   if (lot::wake(m, 1) != 0) let_go_of = m;
   wake_thread(m, operation);
+}
+
+int lock_slow(pthread_mutex_t* m, std::uint32_t me, const limit& until) noexcept {
+  scheduler& s = *scheduler::existing();
+  recheck again;
+  for (;;) {
+    wait::lot_waiter w(s);
+    w.tag = me;
+    const base::nanoseconds deadline = until.deadline(s);
+    bool taken = false;
+    const auto take = [&] {
+      taken = word(m).exchange(2, std::memory_order_seq_cst) == 0;
+      return !taken;
+    };
+    lot::park(m, w, "pthread_mutex", look_again(m, s, again, deadline), wait::mode::uninterruptible, take);
+    if (__builtin_expect(wait::about_to_jump(*w.fiber), 0) && !taken) {
+      w.given ? release(m) : mutex_unlocked(m);
+      return EINTR;
+    }
+    if (w.given) return 0;
+    // At its limit too: a wake-up that came at the same moment was for whoever can take it.
+    if (taken || (until.passed() && !take())) break;
+    if (until.passed()) return ETIMEDOUT;
+  }
+  own(m, me);
+  return 0;
+}
+
+int lock_of_threads(pthread_mutex_t* m, const limit& until) noexcept {
+  scheduler& s = *scheduler::existing();
+  recheck again;
+  for (;;) {
+    const int r = sys::real.pthread_mutex_trylock(m);
+    if (r != EBUSY) return r;
+    if (until.passed()) return ETIMEDOUT;
+    wait::waiter w(s);
+    w.may_be_left = true;
+    wait::park_until(w, "pthread_mutex", again.next(s, until.deadline(s)), wait::mode::uninterruptible);
+    if (wait::about_to_jump(*w.fiber)) return EINTR;
+  }
+}
+
+// What a recursive or error-checking mutex says to its owner who wants it again; -1: it is not the owner.
+int again(pthread_mutex_t* m, std::uint32_t me, bool trying) noexcept {
+  const int t = m->__data.__kind & type;
+  if (static_cast<std::uint32_t>(owner(m).load(std::memory_order_relaxed)) != me) return -1;
+  if (t == PTHREAD_MUTEX_RECURSIVE_NP) {
+    if (m->__data.__count == ~0U) return EAGAIN;
+    ++m->__data.__count;
+    return 0;
+  }
+  return trying ? EBUSY : t == PTHREAD_MUTEX_ERRORCHECK_NP ? EDEADLK : -1;
 }
 
 }  // namespace

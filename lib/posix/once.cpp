@@ -85,6 +85,7 @@ int once(pthread_once_t* control, void (*initialise)()) {
       lot::park(control, w, "pthread_once", again.next(s, base::never), wait::mode::uninterruptible,
                 [&] { return state.load(std::memory_order_seq_cst) == running; });
       own.put_back();
+      if (__builtin_expect(wait::about_to_jump(*w.fiber), 0)) return EINTR;
       seen = state.load(std::memory_order_acquire);
     } else if (state.compare_exchange_strong(seen, running, std::memory_order_acq_rel)) {
       try {
@@ -183,6 +184,11 @@ bool futex(long* address, long op, long value, long third, long third_value, lon
     const wait::outcome o = lot::park(
         address, w, "futex", others ? again.next(s, deadline) : deadline, wait::mode::uninterruptible,
         [&] { return word.load(std::memory_order_seq_cst) == static_cast<std::uint32_t>(value); });
+    if (__builtin_expect(wait::about_to_jump(*w.fiber), 0)) {
+      if (o == wait::outcome::notified) lot::wake(address, 1);
+      result = -EINTR;
+      return true;
+    }
     if (o == wait::outcome::none) {
       result = equal ? -EAGAIN : 0;
       return true;

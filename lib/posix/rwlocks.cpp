@@ -38,6 +38,10 @@ int try_and_park(const void* key, const char* name, const limit& until, bool els
     const auto o = lot::park(key, w, name, elsewhere ? again.next(s, deadline) : deadline, mode, still);
     if (r != EBUSY) return r;
     if (o == wait::outcome::signalled) return EINTR;
+    if (__builtin_expect(wait::about_to_jump(*w.fiber), 0)) {
+      if (o == wait::outcome::notified) lot::wake(key, 1);
+      return EINTR;
+    }
     if (until.passed()) return attempt() == 0 ? 0 : ETIMEDOUT;
   }
 }
@@ -79,6 +83,13 @@ void rwlock_unlocked(pthread_rwlock_t* l) noexcept {
   if (lot::anyone()) lot::wake(l, lot::all);
 }
 
+void spin_wake(const void* l) noexcept {
+  if (in_handler())
+    lot::wake_later(l);
+  else
+    lot::wake(l, 1);
+}
+
 void spin_wait(pthread_spinlock_t* l) noexcept {
   scheduler& s = *scheduler::existing();
   recheck again;  // the unlock is no barrier, and another process's is not heard of
@@ -92,6 +103,7 @@ void spin_wait(pthread_spinlock_t* l) noexcept {
     bool taken = false;
     lot::park(const_cast<int*>(l), w, "pthread_spin_lock", again.next(s, base::never),
               wait::mode::uninterruptible, [&] { return !(taken = spin_trylock(l)); });
+    if (__builtin_expect(wait::about_to_jump(*w.fiber), 0) && !taken) return spin_wake(const_cast<int*>(l));
     if (taken || spin_trylock(l)) return;
   }
 }
@@ -99,13 +111,6 @@ void spin_wait(pthread_spinlock_t* l) noexcept {
 int tried_in_vain(int result) noexcept {
   if (result != 0) scheduler::existing()->charge();
   return result;
-}
-
-void spin_wake(const void* l) noexcept {
-  if (in_handler())
-    lot::wake_later(l);
-  else
-    lot::wake(l, 1);
 }
 
 int sem_wait(sem_t* s, const limit& until) noexcept {

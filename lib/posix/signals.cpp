@@ -226,7 +226,7 @@ std::uint64_t mask_of_thread() noexcept {
 }  // namespace
 
 bool about_to_jump() noexcept {
-  return (scheduler::existing()->current()->pending & wait::jumping) != 0;
+  return wait::about_to_jump(*scheduler::existing()->current());
 }
 
 void note_patch_code(wait::code_range code) noexcept {

@@ -42,6 +42,10 @@ void throw_pending(sched::fiber& f);
 inline void throw_if_interrupted(sched::fiber& f) {
   if (__builtin_expect(interrupt_pending(f), 0)) throw_pending(f);
 }
+// Whether the call that the fiber is in is being left for a jump: what it returns is not looked at.
+inline bool about_to_jump(const sched::fiber& f) noexcept {
+  return (f.pending & jumping) != 0;
+}
 mode begin_wait_unwinding(sched::fiber& f);
 // How a C++ call is to wait; throws as throw_if_interrupted.
 inline mode begin_wait(sched::scheduler& s) {

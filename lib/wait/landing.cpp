@@ -172,7 +172,7 @@ void end_wait_of(sched::fiber& f) noexcept {
   if (w == nullptr) return;
   if (w->ended_by != ending_handlers::none) {
     if (w->claim(outcome::signalled)) w->wake();
-  } else if (!w->heeds_handlers_only) {
+  } else if (!w->heeds_handlers_only || w->may_be_left) {
     if (w->claim(outcome::interrupted)) w->wake();
   } else if (!w->ends_soon && w->result.load(std::memory_order_acquire) == outcome::none) {
     refuse_jump(f);

@@ -8,7 +8,7 @@
 //                                   address becomes that of `coir_land`
 //   on the fiber:       the call cleans up and returns  →  `coir_land`  →  the jump
 // I1: a fiber has at most one jump to make: a later one takes the place of the one before it.
-// I2: what cannot be left (a lock that is waited for, coir's own calls) ends the process with the fiber's
+// I2: what cannot be left (coir's own calls, pthread_join) ends the process with the fiber's
 // name.
 #pragma once
 

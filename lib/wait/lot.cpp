@@ -3,7 +3,6 @@
 #include <pthread.h>
 
 #include "wait/interrupt.hpp"
-#include "wait/landing.hpp"
 
 namespace coir::wait {
 namespace {
@@ -87,10 +86,9 @@ lot_waiter* lot::claim_first_locked(detail::wait_list& b, const void* key) noexc
 }
 
 outcome lot::wait(lot_waiter& w, const char* reason, base::nanoseconds deadline, mode m) noexcept {
-  if (__builtin_expect(m == mode::uninterruptible && (w.fiber->pending & jumping) != 0, 0) &&
-      w.result.load(std::memory_order_acquire) == outcome::none)
-    refuse_jump(*w.fiber);
-  const outcome o = park_until(w, reason, deadline, m);
+  w.may_be_left = true;
+  const bool left = __builtin_expect(about_to_jump(*w.fiber), 0) && w.claim(outcome::interrupted);
+  const outcome o = left ? outcome::interrupted : park_until(w, reason, deadline, m);
   // Also when notified: who woke it may still hold the lock, and is not to find the waiter gone.
   detail::wait_list& b = bucket(w.key);
   b.lock.lock();

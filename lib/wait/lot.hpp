@@ -37,7 +37,9 @@ class lot {
   static void enter(const void* key, lot_waiter& w) noexcept;
   // Takes it out again. False: somebody has claimed it meanwhile, so `wait` is still to be called.
   static bool leave(lot_waiter& w) noexcept;
-  // Waits until a waker takes this waiter, the deadline, or an interruption (mode).
+  // Waits until a waker takes this waiter, the deadline, or an interruption (mode). `interrupted` also in an
+  // uninterruptible wait: the fiber is about to jump out of a handler, so the caller returns, whatever it
+  // says, and takes nothing.
   static outcome wait(lot_waiter& w, const char* reason, base::nanoseconds deadline, mode m) noexcept;
 
   // The three in one. `still()` is asked in between; if it says no, nothing is waited for, and the outcome is

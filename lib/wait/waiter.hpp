@@ -42,7 +42,9 @@ struct waiter {
   std::atomic<outcome> result{outcome::none};
   ending_handlers ended_by = ending_handlers::none;
   bool heeds_handlers_only = false;  // of what interrupts: neither cancellation nor timeouts
-  bool ends_soon = false;            // by itself: a jump out of a handler is made when it has
+  // Although only handlers are heeded, a jump out of one (landing.hpp) …
+  bool may_be_left = false;  // … ends the wait as an interruption, which nothing else does
+  bool ends_soon = false;    // … is made when the wait has ended by itself
 
   // The signal mask in force for the wait, where that is not the fiber's.
   const std::uint64_t* mask = nullptr;

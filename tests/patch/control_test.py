@@ -33,7 +33,7 @@ expect(run(PROGRAM, "signals"), "on_signal",
            "and may wait: yes\nchildren are waited for: yes\nand told of: yes\n")
 
 for name, said in (("overflows", "stack overflow in fiber #"),
-                   ("leaves_a_lock", '"locked out", which cannot be made to leave pthread_mutex'),
+                   ("leaves_a_thread", '"main", which cannot be made to leave pthread_join'),
                    ("leaves_a_join", '"main", which cannot be made to leave join')):
     expect(run(PROGRAM, name), name, status=-6, err=lambda text: said in text)
 expect(run(PROGRAM, "chained_jumps", COIR_PATCH_ALWAYS="1"), "on_signal beside a jump", out="jumped 5, told 5\n")

@@ -1,6 +1,7 @@
 // Signal handlers that are left by siglongjmp while the thread sleeps in a call: the classic time limit.
 #include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -9,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <functional>
 
 #include "../row.hpp"
@@ -136,6 +138,47 @@ COIR_ROW_WITH(own_process | no_ticker, "jump: out of a handler that found the th
     limited(o, "recv", [&] { ::recv(e.a, &b, 1, 0); });
     limited(o, "poll", [&] { ::poll(&f, 1, -1); });
   }
+}
+
+COIR_ROW_WITH(own_process | no_ticker,
+              "jump: out of a handler, it leaves the wait for a lock, without the lock") {
+  install(jump);
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, of_condition = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_t priority;
+  pthread_mutexattr_t inherits;
+  pthread_mutexattr_init(&inherits);
+  COIR_MUST(pthread_mutexattr_setprotocol(&inherits, PTHREAD_PRIO_INHERIT));
+  COIR_MUST(pthread_mutex_init(&priority, &inherits));
+  pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+  pthread_spinlock_t spin;
+  pthread_spin_init(&spin, 0);
+  std::atomic<bool> held{false}, over{false};
+  std::atomic<int> word{0};
+  flow holder("holder", [&](log& w) {
+    pthread_mutex_lock(&mutex);
+    pthread_mutex_lock(&priority);
+    pthread_spin_lock(&spin);
+    held = true;
+    while (!over) nap(2);
+    pthread_mutex_unlock(&mutex);
+    pthread_mutex_unlock(&priority);
+    pthread_spin_unlock(&spin);
+    w.say("released");
+  });
+  while (!held) nap(1);
+  for (int round = 0; round < 2; ++round) {
+    limited(o, "mutex", [&] { pthread_mutex_lock(&mutex); });
+    limited(o, "priority-inheriting mutex", [&] { pthread_mutex_lock(&priority); });
+    limited(o, "spin lock", [&] { pthread_spin_lock(&spin); });
+    limited(o, "atomic", [&] { word.wait(0); });
+  }
+  pthread_mutex_lock(&of_condition);
+  limited(o, "condition", [&] { pthread_cond_wait(&condition, &of_condition); });
+  over = true;
+  holder.join();
+  o.say("mutex: %s", name_of_error(pthread_mutex_trylock(&mutex)));
+  o.say("priority-inheriting mutex: %s", name_of_error(pthread_mutex_trylock(&priority)));
+  o.say("spin lock: %s", name_of_error(pthread_spin_trylock(&spin)));
 }
 
 COIR_ROW_WITH(own_process | no_ticker, "jump: a stream can be used after a call of it was left") {
