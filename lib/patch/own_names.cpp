@@ -9,6 +9,10 @@
 #define COIR_JUMP "b"
 #endif
 
+// For sys/real.cpp.
+extern "C" __attribute__((visibility("default"))) const char coir_patch_own_names;
+const char coir_patch_own_names = 1;
+
 #define COIR_OWN_NAME(name)                                                 \
   __asm__(                                                                  \
       ".pushsection coir_hooks,\"ax\",@progbits\n"                          \

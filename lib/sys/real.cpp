@@ -17,6 +17,10 @@ extern "C" int _IO_fclose(FILE* f);
 // The next definition of a name behind coir-patch, wherever that was linked. Null without it.
 extern "C" __attribute__((weak)) void* coir_patch_behind(const char* name);
 
+// There in programs whose hooks have libc's names (patch/own_names.cpp): all but fully static ones. What the
+// linker calls __real_NAME is the hook then.
+extern "C" __attribute__((weak)) const char coir_patch_own_names;
+
 #define COIR_LATE(result, name, parameters, arguments, static_name) \
   extern "C" __attribute__((weak)) result static_name parameters;
 #include "sys/late.def"
@@ -324,11 +328,11 @@ void* look_up(const char* name) noexcept {
   base::misused("expected glibc (of a fully static program: linked as its pkg-config file says)");
 }
 
-#define COIR_LATE(result, name, parameters, arguments, static_name) \
-  result late_##name parameters {                                   \
-    using function = result(*) parameters;                          \
-    if (&static_name != nullptr) return static_name arguments;      \
-    return reinterpret_cast<function>(look_up(#name)) arguments;    \
+#define COIR_LATE(result, name, parameters, arguments, static_name)                                \
+  result late_##name parameters {                                                                  \
+    using function = result(*) parameters;                                                         \
+    if (&static_name != nullptr && &coir_patch_own_names == nullptr) return static_name arguments; \
+    return reinterpret_cast<function>(look_up(#name)) arguments;                                   \
   }
 #include "sys/late.def"
 #undef COIR_LATE

@@ -14,14 +14,14 @@ from package import BuildFolder, Installation, Workshop, do, fail, need_tool, ru
 
 def check_patched(coir, program, **environment):
     """The program works, and what it is linked with says so too."""
-    run([program], LD_LIBRARY_PATH=coir.libdir, **environment).expect(0, "patched\n")
-    run([coir.coir_run, "--verify", "--no-preload", program], LD_LIBRARY_PATH=coir.libdir).expect(0)
+    run([program], LD_LIBRARY_PATH=coir.path, **environment).expect(0, "patched\n")
+    run([coir.coir_run, "--verify", "--no-preload", program], LD_LIBRARY_PATH=coir.path).expect(0)
 
 
 def check_not_patched(coir, program, reason):
     """The program's fibers do not overlap, and --verify reports why."""
-    run([program], LD_LIBRARY_PATH=coir.libdir).expect(1, "not patched\n")
-    run([coir.coir_run, "--verify", "--no-preload", program], LD_LIBRARY_PATH=coir.libdir).expect(1, reason)
+    run([program], LD_LIBRARY_PATH=coir.path).expect(1, "not patched\n")
+    run([coir.coir_run, "--verify", "--no-preload", program], LD_LIBRARY_PATH=coir.path).expect(1, reason)
 
 
 def shared(coir, shop):
@@ -30,9 +30,9 @@ def shared(coir, shop):
     check_patched(coir, shop.link("first", "main.cpp", [*flags, *shop.third()]))
     check_patched(coir, shop.link("last", "main.cpp", ["-Wl,--as-needed", *shop.third(), *flags]))
     for name in ("locks", "streams"):
-        run([shop.link(name, f"{name}.cpp", flags)], LD_LIBRARY_PATH=coir.libdir).expect(0, "worked\n")
+        run([shop.link(name, f"{name}.cpp", flags)], LD_LIBRARY_PATH=coir.path).expect(0, "worked\n")
     program = shop.link("report", "report.cpp", [*flags, *shop.third()])
-    report = run([program], LD_LIBRARY_PATH=coir.libdir).expect(0)
+    report = run([program], LD_LIBRARY_PATH=coir.path).expect(0)
     for name in ("usleep", "__recv_chk", "__read_chk"):
         if not re.search(rf"^{name} \S*libcoir-patch\S* patched$", report.out, re.M):
             fail(f"{name} is not reported as patched by libcoir-patch: {report}")
@@ -54,6 +54,8 @@ def fully_static(coir, shop):
     check_patched(coir, shop.link("fully_static", "main.cpp", [*shop.third(static=True), *flags]))
     for name in ("locks", "streams"):
         run([shop.link(name, f"{name}.cpp", flags)]).expect(0, "worked\n")
+    flags = ["-static", *coir.flags("coir-patch-static")]
+    run([shop.link("same", "streams.cpp", flags)]).expect(0, "worked\n")
 
 
 def cmake(coir, shop):
@@ -67,7 +69,9 @@ def cmake(coir, shop):
     do(["cmake", "--build", build, "--verbose"], limit=240)
     check_patched(coir, build / "shared")
     check_patched(coir, build / "static")
-    run([build / "nested"], LD_LIBRARY_PATH=coir.libdir).expect(0, "libcoir-patch")
+    check_patched(coir, build / "fully_static_main")
+    run([build / "fully_static_locks"]).expect(0, "worked\n")
+    run([build / "nested"], LD_LIBRARY_PATH=coir.path).expect(0, "libcoir-patch")
     check_not_patched(coir, build / "unpatched", "coir-patch is not in this process")
 
     (shop.folder / "CMakeLists.txt").write_text(
@@ -95,7 +99,7 @@ def behind_libc(coir, shop):
     program = shop.link("behind", "main.cpp", [*shop.third(), *flags])
     check_not_patched(coir, program, "libc.so")
     program = shop.link("behind_report", "report.cpp", [*shop.third(), *flags])
-    report = run([program], LD_LIBRARY_PATH=coir.libdir).expect(1)
+    report = run([program], LD_LIBRARY_PATH=coir.path).expect(1)
     if not re.search(r"^usleep \S*libc\.so\S* not patched$", report.out, re.M):
         fail(f"usleep is not reported as libc's: {report}")
 
@@ -109,7 +113,7 @@ def readme(coir, shop):
     program = shop.link("readme", source, coir.flags("coir-patch"))
     for _ in range(4):  # late may be the machine's doing, so once more
         start = time.monotonic()
-        run([program], LD_LIBRARY_PATH=coir.libdir).expect(0, "a\nb\n3\n")
+        run([program], LD_LIBRARY_PATH=coir.path).expect(0, "a\nb\n3\n")
         seconds = time.monotonic() - start
         if seconds < 1.9:
             break
@@ -119,7 +123,7 @@ def readme(coir, shop):
 
 INSTALLED = {"pkgconfig-shared": shared, "pkgconfig-static": static, "pkgconfig-fully-static": fully_static,
              "cmake": cmake, "dropped": dropped, "behind-libc": behind_libc, "readme": readme}
-UNINSTALLED = {"build-folder-shared": shared, "build-folder-static": static}
+UNINSTALLED = {"build-folder-shared": shared, "build-folder-static": static, "build-folder-readme": readme}
 
 
 def main():

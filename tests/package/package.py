@@ -78,6 +78,7 @@ class Installation:
         self.stage = pathlib.Path(folder)
         self.prefix = self.stage / context.prefix.lstrip("/")
         self.libdir = self.prefix / context.libdir
+        self.path = self.libdir  # not where ldconfig would look
         self.coir_run = self.prefix / context.bindir / "coir-run"
 
     def flags(self, module, static=False):
@@ -92,6 +93,7 @@ class BuildFolder:
     def __init__(self, context):
         self.build = pathlib.Path(context.build)
         self.libdir = self.build / "lib"
+        self.path = None  # programs find the libraries by themselves
         self.coir_run = self.build / "lib" / "launcher" / "coir-run"
 
     def flags(self, module, static=False):
