@@ -121,9 +121,27 @@ def readme(coir, shop):
         fail(f"it takes one second, not {seconds:.2f}")
 
 
+def superproject(_, shop):
+    """A Meson project that builds coir as a part of itself, by coir.wrap. Without an installed coir, and as cheaply as
+    may be."""
+    root = package.HERE.parents[1]
+    parts = shop.folder / "subprojects"
+    parts.mkdir()
+    (parts / "coir").symlink_to(root)
+    for source in (root / "lib/pkg/coir.wrap", *shop.sources.iterdir(), package.HERE / "superproject/meson.build"):
+        (parts if source.suffix == ".wrap" else shop.folder).joinpath(source.name).write_text(source.read_text())
+    build = shop.folder / "build"
+    do(["meson", "setup", build, shop.folder, "-Dbuildtype=plain", "-Dcoir:precompiled=true", "-Dcoir:boost_fiber=disabled"],
+       CC=" ".join(shop.c), CXX=" ".join(shop.cxx), PKG_CONFIG_PATH=None)
+    do(["ninja", "-C", build, "patched", "unpatched"], limit=280)
+    run([build / "patched"]).expect(0, "patched\n")
+    run([build / "unpatched"]).expect(1, "not patched\n")
+
+
 INSTALLED = {"pkgconfig-shared": shared, "pkgconfig-static": static, "pkgconfig-fully-static": fully_static,
              "cmake": cmake, "dropped": dropped, "behind-libc": behind_libc, "readme": readme}
-UNINSTALLED = {"build-folder-shared": shared, "build-folder-static": static, "build-folder-readme": readme}
+UNINSTALLED = {"build-folder-shared": shared, "build-folder-static": static, "build-folder-readme": readme,
+               "superproject": superproject}
 
 
 def main():
