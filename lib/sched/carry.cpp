@@ -46,7 +46,7 @@ void set_kernel_mask(std::uint64_t mask) noexcept {
 
 void scheduler::note_carried(fiber* f) noexcept {
   const bool any = f->patch_off_depth != 0 || f->has_signal_mask;
-  carried_ = any ? carries_mark : 0;
+  carries(any);
   if (any) f->set(detail::carries_flow);
 }
 
@@ -85,10 +85,15 @@ void scheduler::carry(fiber* self, fiber* to) noexcept {
   if ((self->has_signal_mask || to->has_signal_mask) && mask_for(*self) != mask_for(*to))
     leave_mask(self, mask_for(*to));
   detail::patch_off = to->patch_off_depth != 0 ? sys::all_categories : patch_off_;
-  carried_ = comes ? carries_mark : 0;
+  carries(comes);
 }
 
 void scheduler::inherit_carried(fiber* child) noexcept {
+  if ((carried_ & sanitized_mark) != 0) {
+    child->annotations.begin(child->stack.low,
+                             static_cast<std::size_t>(reinterpret_cast<char*>(child) - child->stack.low));
+    child->set(has_extras);
+  }
   if (!current_->has_signal_mask) return;
   child->has_signal_mask = true;
   child->signal_mask = current_->signal_mask;
@@ -109,7 +114,7 @@ void scheduler::drop_carried(fiber* f) noexcept {
   f->eh_uncaught = 0;
   if (f != current_) return;
   detail::patch_off = patch_off_;
-  carried_ = 0;
+  carries(false);
 }
 
 // What every fiber blocks.

@@ -106,7 +106,7 @@ scheduler::scheduler(unsigned slot)
   main_.home = this;
   main_.set(is_main);
   main_.inbox.deliver = deliver_fiber;
-  main_.annotations.adopt_thread();
+  if (context::sanitized()) main_.annotations.adopt_thread();
   queue_.reserve();
   detail::patch_off = patch_off_;
   main_.id = id_blocks.fetch_add(id_block, std::memory_order_relaxed);
@@ -164,7 +164,6 @@ fiber* scheduler::create(const attributes* how, std::size_t payload_size) {
   queue_.reserve();
   enter(f);
   char* top = reinterpret_cast<char*>(f) - payload_size;
-  f->annotations.begin(s.low, static_cast<std::size_t>(reinterpret_cast<char*>(f) - s.low));
   if (__builtin_expect(carried_ != 0, 0)) inherit_carried(f);
   f->context = context::make_context(top, static_cast<std::size_t>(top - s.low), entry, control_words_);
   return f;
@@ -187,7 +186,6 @@ void scheduler::enter(fiber* f) noexcept {
 
 void scheduler::recycle(fiber* f) noexcept {
   // May run on another thread than home: the record was taken out of home's list when the fiber ended.
-  f->annotations.end();
   const context::stack s = stack_of(f);
   if (__builtin_expect((f->flags | f->interrupts | f->pending) != 0 || f->marked(detail::linked), 0))
     clean(*f);
@@ -211,6 +209,7 @@ void scheduler::clean(fiber& f) noexcept {
   f.has_signal_mask = false;
   f.held_signals = 0;
   f.flags = f.interrupts = f.pending = 0;
+  if (context::sanitized()) f.annotations.end();
 }
 
 // One function from the first instruction to the last, so that what begins by a jump ends by one: see
@@ -218,7 +217,9 @@ void scheduler::clean(fiber& f) noexcept {
 void scheduler::entry(context::transfer from) noexcept {
   scheduler& s = *this_thread;
   fiber* self = s.current_;
-  arrived(self, static_cast<fiber*>(from.data), from.from);
+  if (__builtin_expect((s.carried_ & sanitized_mark) != 0, 0))
+    context::after_switch(self->annotations, static_cast<fiber*>(from.data)->annotations);
+  arrived(static_cast<fiber*>(from.data), from.from);
   up.body(self);
 
   // From here on only `arrived` may free this stack, and nothing may wait on it.
@@ -235,10 +236,29 @@ void scheduler::entry(context::transfer from) noexcept {
   if (__builtin_expect(--s.budget_ == 0, 0)) s.look();
   fiber* to = s.queue_.empty() ? s.wait_for_ready() : s.queue_.pop();
   s.look_ahead();
-  s.keep_flow(self, to);
+  const bool announced = s.keep_flow(self, to);
   s.current_ = to;
-  context::before_switch(self->annotations, to->annotations, true);
+  if (__builtin_expect(announced, 0)) context::before_switch(self->annotations, to->annotations, true);
   context::leave_stack(to->context, self);
+}
+
+bool scheduler::exchange_flow(fiber* self, fiber* to) noexcept {
+  self->eh_caught = eh_->caught;
+  self->eh_uncaught = eh_->uncaught | (carried_ & carries_mark);
+  eh_->caught = std::exchange(to->eh_caught, nullptr);
+  const unsigned uncaught = std::exchange(to->eh_uncaught, 0);
+  eh_->uncaught = uncaught & ~carries_mark;
+  if (((uncaught | carried_) & carries_mark) != 0) carry(self, to);
+  return (carried_ & sanitized_mark) != 0;
+}
+
+detail::switch_request scheduler::announced_switch(fiber* self, fiber* to) noexcept {
+  context::before_switch(self->annotations, to->annotations, false);
+  void* left;
+  auto* from = static_cast<fiber*>(detail::jump_to({to->context, self}, left));
+  context::after_switch(self->annotations, from->annotations);
+  arrived(from, left);
+  return {nullptr, self};
 }
 
 bool scheduler::look() noexcept {
@@ -313,10 +333,9 @@ fiber* scheduler::wait_for_ready() noexcept {
       stacks_.tick(at);
       until = std::min(until, at + context::stack_pool::period);
     }
-#ifdef COIR_TSAN
-    // It puts handlers off until a call that it intercepts: our sleeps are none, `now` makes one.
-    if (virtual_now_ == nullptr) until = std::min(until, now() + 10'000'000);
-#endif
+    // TSan puts handlers off until a call that it intercepts: our sleeps are none, `now` makes one.
+    if (__builtin_expect(carried_ != 0, 0) && context::under_tsan() && virtual_now_ == nullptr)
+      until = std::min(until, now() + 10'000'000);
     fall_asleep();
     const bool interrupted = mail().sleep(io_.get(), until);
     wake_up();

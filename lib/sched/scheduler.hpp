@@ -306,7 +306,7 @@ class scheduler {
   };
 
   // In fiber::eh_uncaught of one that is not running: it carries more than exceptions.
-  static constexpr unsigned carries_mark = 0x80000000U;
+  static constexpr unsigned carries_mark = 0x80000000U, sanitized_mark = 1;
 
   static constexpr std::size_t record_room = (sizeof(fiber) + 63) / 64 * 64;
 
@@ -350,19 +350,13 @@ class scheduler {
 
   // Makes `to` the current fiber, but for the jump itself.
   detail::switch_request hand_over(fiber* self, fiber* to) noexcept {
-    keep_flow(self, to);
+    const bool announced = keep_flow(self, to);
     current_ = to;
-#if defined(COIR_ASAN) || defined(COIR_TSAN)
-    // Announced on both sides, so the jump is made here.
-    context::before_switch(self->annotations, to->annotations, false);
-    void* left;
-    auto* from = static_cast<fiber*>(detail::jump_to({to->context, self}, left));
-    arrived(self, from, left);
-    return {nullptr, self};
-#else
+    if (__builtin_expect(announced, 0)) return announced_switch(self, to);
     return {to->context, self};
-#endif
   }
+  // Under a sanitizer, which is told on both sides: the jump is made here.
+  static detail::switch_request announced_switch(fiber* self, fiber* to) noexcept;
 
   // Among many fibers the records of each have left the cache by the time it goes on: asked for this early,
   // they are there again. Six places are about the time a miss takes; the second line is where a fresh
@@ -374,32 +368,28 @@ class scheduler {
     __builtin_prefetch(reinterpret_cast<const void*>(record - 128), 1);
   }
 
-  // Keeps errno and the exceptions in flight with their fiber (D11).
-  void keep_flow(fiber* self, fiber* to) noexcept {
+  // Keeps errno and the exceptions in flight with their fiber (D11). True: a sanitizer is to be told.
+  bool keep_flow(fiber* self, fiber* to) noexcept {
     self->saved_errno = *errno_;
     *errno_ = to->saved_errno;
     // A fiber's own fields are zero while it runs, so that this is one branch where no exceptions are about,
-    // and nobody carries anything else.
+    // nobody carries anything else, and there is no sanitizer.
     if (__builtin_expect((reinterpret_cast<std::uintptr_t>(eh_->caught) | eh_->uncaught | carried_ |
                           reinterpret_cast<std::uintptr_t>(to->eh_caught) | to->eh_uncaught) != 0,
-                         0)) {
-      self->eh_caught = eh_->caught;
-      self->eh_uncaught = eh_->uncaught | carried_;
-      eh_->caught = std::exchange(to->eh_caught, nullptr);
-      const unsigned uncaught = std::exchange(to->eh_uncaught, 0);
-      eh_->uncaught = uncaught & ~carries_mark;
-      if (((uncaught | carried_) & carries_mark) != 0) carry(self, to);
-    }
+                         0))
+      return exchange_flow(self, to);
+    return false;
   }
+
+  bool exchange_flow(fiber* self, fiber* to) noexcept;
 
   // Exchanges what `self`, which leaves, and `to` have of their own besides (lib/sched/carry.cpp).
   void carry(fiber* self, fiber* to) noexcept;
+  void carries(bool any) noexcept { carried_ = (carried_ & sanitized_mark) | (any ? carries_mark : 0); }
   void note_carried(fiber* f) noexcept;         // `f`, which runs, may have begun or ceased to carry
   void inherit_carried(fiber* child) noexcept;  // a fresh one has its maker's signal mask
   void drop_carried(fiber* f) noexcept;         // it ends, or never began
-  bool mask_known() const noexcept {
-    return own_masks_ != 0 || overlaid_ || (awaited_ | held_) != 0;
-  }
+  bool mask_known() const noexcept { return own_masks_ != 0 || overlaid_ || (awaited_ | held_) != 0; }
   std::uint64_t mask_for(const fiber& f) const noexcept;  // while known
   std::uint64_t mask_of_all() noexcept;                   // while known
   void put_mask(std::uint64_t mask) noexcept;
@@ -412,8 +402,7 @@ class scheduler {
   void forget_signals_in_child(std::uint64_t mask) noexcept;
 
   // First thing on a fresh stack (elsewhere switch_fibers does it): the other one is now suspended.
-  static void arrived([[maybe_unused]] fiber* self, fiber* from, void* context) noexcept {
-    context::after_switch(self->annotations, from->annotations);
+  static void arrived(fiber* from, void* context) noexcept {
     from->context = context;
     if (__builtin_expect(from->state.load(std::memory_order_relaxed) == fiber_state::done, 0))
       detail::release(from);
@@ -426,7 +415,8 @@ class scheduler {
   std::uint32_t live_ = 0;  // started and not ended, without main
   int* errno_;
   eh_globals* eh_;
-  unsigned carried_ = 0;  // carries_mark if the current fiber carries something
+  // carries_mark if the current fiber carries something, sanitized_mark if a sanitizer hears of switches
+  unsigned carried_ = context::sanitized() ? sanitized_mark : 0;
   bool has_data_ = false;
   guest_host* guest_ = nullptr;
   const base::nanoseconds* virtual_now_ = nullptr;

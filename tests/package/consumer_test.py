@@ -138,10 +138,23 @@ def superproject(_, shop):
     run([build / "unpatched"]).expect(1, "not patched\n")
 
 
+def sanitizers(coir, shop):
+    """Programs built with a sanitizer, coir without (docs/sanitizers.md): no false alarm, and the mistake is found."""
+    for name, mistake, report in (("address", "overrun", "heap-buffer-overflow"), ("thread", "race", "data race")):
+        program = shop.link(name, "sanitized.cpp", ["-g", f"-fsanitize={name}", *coir.flags("coir-patch")])
+        for reactor in "epoll", "uring":
+            good = run([program], COIR_REACTOR=reactor).expect(0, "worked\n")
+            if "Sanitizer" in good.err:
+                fail(f"a report about a program without mistakes: {good}")
+        found = run([program, mistake])
+        if found.status == 0 or report not in found.err:
+            fail(f"{mistake} is not found: {found}")
+
+
 INSTALLED = {"pkgconfig-shared": shared, "pkgconfig-static": static, "pkgconfig-fully-static": fully_static,
              "cmake": cmake, "dropped": dropped, "behind-libc": behind_libc, "readme": readme}
 UNINSTALLED = {"build-folder-shared": shared, "build-folder-static": static, "build-folder-readme": readme,
-               "superproject": superproject}
+               "superproject": superproject, "sanitizers": sanitizers}
 
 
 def main():

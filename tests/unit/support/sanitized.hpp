@@ -1,7 +1,15 @@
-// Which sanitizer this build has: COIR_ASAN, COIR_TSAN as in the library, and UNIT_SANITIZED for either.
+// Which sanitizer this build has: COIR_ASAN, COIR_TSAN, and UNIT_SANITIZED for either.
 #pragma once
 
-#include "context/annotate.hpp"
+#include "coir/detail/threads.hpp"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define COIR_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define COIR_ASAN 1
+#endif
+#endif
 
 #if defined(COIR_ASAN) || defined(COIR_TSAN)
 #define UNIT_SANITIZED 1
