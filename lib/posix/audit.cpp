@@ -60,6 +60,7 @@ thread_local char selector __attribute__((tls_model("initial-exec"))) = allow;
 
 // This object's code: [begin, end).
 std::uintptr_t own_begin = 0, own_end = 0;
+const void* libc = nullptr;
 
 [[noreturn]] void give_up(const char* why) noexcept {
   base::text_out(2).text("coir: COIR_AUDIT: ").text(why).text("\n");
@@ -104,14 +105,39 @@ class site_set {
 };
 site_set sites;
 
+// libc's own locks (of malloc, of the list of streams), and what a condition variable has of them, are held
+// for no longer than its code runs.
+bool waits_for_libc_alone(void* address) noexcept {
+  Dl_info where = {};
+  if (::dladdr(address, &where) == 0 || where.dli_sname == nullptr) return false;
+  for (const char* name :
+       {"__lll_lock_wait_private", "pthread_cond_signal", "pthread_cond_broadcast", "pthread_cond_destroy"})
+    if (std::strcmp(where.dli_sname, name) == 0) return where.dli_fbase == libc;
+  return false;
+}
+
+// A line of a stack: file, an address in it as addr2line takes it (of the call, not of where it returns to),
+// name.
+void print_frame(base::text_out& out, const char* address) noexcept {
+  Dl_info where = {};
+  link_map* object = nullptr;
+  ::dladdr1(address, &where, reinterpret_cast<void**>(&object), RTLD_DL_LINKMAP);
+  const auto bias = object != nullptr ? object->l_addr : 0;
+  out.text("    ").text(where.dli_fname != nullptr ? where.dli_fname : "?").text(" ");
+  out.text("0x").number(reinterpret_cast<std::uintptr_t>(address) - bias, 16);
+  if (where.dli_sname != nullptr)
+    out.text(" ")
+        .text(where.dli_sname)
+        .text("+0x")
+        .number(static_cast<std::uint64_t>(address - static_cast<const char*>(where.dli_saddr)), 16);
+  out.text("\n");
+}
+
 void report(const char* name, const sched::fiber& f) noexcept {
   void* frames[deepest];
   const int count = ::backtrace(frames, deepest);
-  // libc's own locks (of malloc, of the list of streams) are held for no longer than its code runs.
-  Dl_info caller = {};
-  if (count > handler_frames && ::dladdr(frames[handler_frames], &caller) != 0 &&
-      caller.dli_sname != nullptr && std::strcmp(caller.dli_sname, "__lll_lock_wait_private") == 0)
-    return;
+  for (int i = handler_frames; i < count && i < handler_frames + 3; ++i)
+    if (waits_for_libc_alone(frames[i])) return;
   std::uint64_t site = reinterpret_cast<std::uintptr_t>(name);
   for (int i = handler_frames; i < count && i < handler_frames + 8; ++i)
     site = (site ^ reinterpret_cast<std::uintptr_t>(frames[i])) * 0x100000001b3;  // FNV-1a
@@ -119,15 +145,7 @@ void report(const char* name, const sched::fiber& f) noexcept {
   base::text_out out(2);
   out.text("coir: audit: ").text(name).text(" makes the thread wait, outside the patch, for ");
   sched::describe(out, f);
-  for (int i = handler_frames; i < count; ++i) {
-    Dl_info where = {};
-    ::dladdr(frames[i], &where);
-    out.text("    ").text(where.dli_fname != nullptr ? where.dli_fname : "?").text(" ");
-    if (where.dli_sname != nullptr) out.text(where.dli_sname).text("+");
-    const auto* begin =
-        static_cast<const char*>(where.dli_sname != nullptr ? where.dli_saddr : where.dli_fbase);
-    out.number(static_cast<unsigned long>(static_cast<const char*>(frames[i]) - begin)).text("\n");
-  }
+  for (int i = handler_frames; i < count; ++i) print_frame(out, static_cast<const char*>(frames[i]) - 1);
 }
 
 // --- the calls ---
@@ -230,11 +248,11 @@ bool audits_by(int signal) noexcept {
 
 void start_audit() noexcept {
   ::dl_iterate_phdr(find_own_code, nullptr);
-  Dl_info libc = {}, own = {};
-  ::dladdr(reinterpret_cast<void*>(&::getppid), &libc);
+  Dl_info other = {}, own = {};
+  ::dladdr(reinterpret_cast<void*>(&::getppid), &other);
+  libc = other.dli_fbase;
   ::dladdr(reinterpret_cast<void*>(&coir_audit_return), &own);
-  if (own_begin == 0 || libc.dli_fbase == nullptr || libc.dli_fbase == own.dli_fbase)
-    give_up("needs libc as a shared library");
+  if (own_begin == 0 || libc == nullptr || libc == own.dli_fbase) give_up("needs libc as a shared library");
   void* frames[1];
   ::backtrace(frames, 1);  // loads what it needs, which a handler must not
   install(SIGSYS, on_call);

@@ -1,19 +1,36 @@
 #include "posix/waiting_call.hpp"
 
+#include <asm/ioctls.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/select.h>
+#include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 
+#include "base/signal_bits.hpp"
 #include "sys/raw.hpp"
+
+// Of kernels newer than Debian 12's headers.
+#ifndef SYS_futex_wait
+#define SYS_futex_wait 455
+#endif
+#ifndef FUTEX_LOCK_PI2
+#define FUTEX_LOCK_PI2 13
+#endif
 
 namespace coir::posix {
 namespace {
@@ -33,7 +50,21 @@ bool no_room(long fd, long flags = 0) noexcept {
   return (flags & MSG_DONTWAIT) == 0 && not_ready(fd, POLLOUT);
 }
 
-// Whether these calls, made without waiting, find nothing.
+// --- time ---
+
+bool is_long(long duration) noexcept {
+  const auto* t = reinterpret_cast<const timespec*>(duration);
+  return t == nullptr || t->tv_sec != 0 || t->tv_nsec != 0;
+}
+bool is_ahead(long clock, long when) noexcept {
+  const auto* t = reinterpret_cast<const timespec*>(when);
+  timespec now = {};
+  return t == nullptr || sys::raw(SYS_clock_gettime, clock, sys::word(&now)) != 0 || t->tv_sec > now.tv_sec ||
+         (t->tv_sec == now.tv_sec && t->tv_nsec > now.tv_nsec);
+}
+
+// --- whether these calls, made without waiting, find nothing ---
+
 bool poll_finds_nothing(const long* a) noexcept {
   timespec none = {};
   pollfd few[64];
@@ -41,23 +72,100 @@ bool poll_finds_nothing(const long* a) noexcept {
   std::copy_n(reinterpret_cast<const pollfd*>(a[0]), count, few);
   return sys::raw(SYS_ppoll, sys::word(few), count, sys::word(&none), 0, 8) == 0;
 }
-bool no_child_tells(const long* a) noexcept {
-  const long pid = a[0];
-  const long type = pid == -1 ? P_ALL : pid > 0 ? P_PID : P_PGID;
+bool select_finds_nothing(const long* a) noexcept {
+  timespec none = {};
+  fd_set copies[3];
+  long sets[3] = {};
+  if (a[0] > FD_SETSIZE) return true;  // unknown
+  for (int i = 0; i < 3; ++i) {
+    if (a[i + 1] == 0) continue;
+    const auto bytes = (static_cast<std::size_t>(a[0]) + 63) / 64 * 8;
+    std::memcpy(&copies[i], reinterpret_cast<const void*>(a[i + 1]), bytes);
+    sets[i] = sys::word(&copies[i]);
+  }
+  return sys::raw(SYS_pselect6, a[0], sets[0], sets[1], sets[2], sys::word(&none), 0) == 0;
+}
+bool no_child_tells(long type, long id, long options) noexcept {
   siginfo_t info = {};
-  return (a[2] & WNOHANG) == 0 &&
-         sys::raw(SYS_waitid, type,
-                  pid > 0    ? pid
-                  : pid < -1 ? -pid
-                             : 0,
-                  sys::word(&info), WEXITED | WNOHANG | WNOWAIT, 0) == 0 &&
+  return (options & WNOHANG) == 0 &&
+         sys::raw(SYS_waitid, type, id, sys::word(&info), options | WNOHANG | WNOWAIT, 0) == 0 &&
          info.si_pid == 0;
 }
-
-bool is_long(long duration) noexcept {
-  const auto* t = reinterpret_cast<const timespec*>(duration);
-  return t == nullptr || t->tv_sec != 0 || t->tv_nsec != 0;
+bool no_child_tells_wait4(const long* a) noexcept {
+  const long pid = a[0], options = a[2] | WEXITED;  // WUNTRACED is WSTOPPED
+  if (pid == -1) return no_child_tells(P_ALL, 0, options);
+  return pid > 0 ? no_child_tells(P_PID, pid, options) : no_child_tells(P_PGID, -pid, options);
 }
+bool no_signal_pends(long set) noexcept {
+  std::uint64_t pending = 0;
+  sys::raw(SYS_rt_sigpending, sys::word(&pending), sizeof pending);
+  return (pending & *reinterpret_cast<const std::uint64_t*>(set)) == 0;
+}
+
+// --- what the kernel keeps in a program's memory ---
+
+bool futex_is(long address, long value) noexcept {
+  return __atomic_load_n(reinterpret_cast<const std::uint32_t*>(address), __ATOMIC_RELAXED) ==
+         static_cast<std::uint32_t>(value);
+}
+bool futex_waits(const long* a) noexcept {
+  const long clock = (a[1] & FUTEX_CLOCK_REALTIME) != 0 ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+  switch (a[1] & FUTEX_CMD_MASK) {
+    case FUTEX_WAIT:
+      return futex_is(a[0], a[2]) && is_long(a[3]);
+    case FUTEX_WAIT_BITSET:
+    case FUTEX_WAIT_REQUEUE_PI:
+      return futex_is(a[0], a[2]) && is_ahead(clock, a[3]);
+    case FUTEX_LOCK_PI:
+    case FUTEX_LOCK_PI2:
+      return (__atomic_load_n(reinterpret_cast<const std::uint32_t*>(a[0]), __ATOMIC_RELAXED) &
+              FUTEX_TID_MASK) != 0;
+    default:
+      return false;
+  }
+}
+// futex_waitv: struct futex_waitv {value, address, flags, reserved}.
+bool futexes_wait(const long* a) noexcept {
+  struct waiter {
+    std::uint64_t value, address;
+    std::uint32_t flags, reserved;
+  };
+  const auto* all = reinterpret_cast<const waiter*>(a[0]);
+  return std::all_of(all, all + a[1],
+                     [](const waiter& w) {
+                       return futex_is(static_cast<long>(w.address), static_cast<long>(w.value));
+                     }) &&
+         is_ahead(a[4], a[3]);
+}
+// The context of io_setup is the address of its ring.
+bool events_are_missing(const long* a) noexcept {
+  struct ring {
+    std::uint32_t id, count, head, tail, magic;
+  };
+  if (a[1] <= 0 || !is_long(a[4])) return false;
+  const auto* r = reinterpret_cast<const ring*>(a[0]);
+  if (r == nullptr || r->magic != 0xa10a10a1 || r->count == 0) return true;
+  return (r->tail + r->count - r->head) % r->count < a[1];
+}
+bool entering_waits(const long* a) noexcept {
+  constexpr long get_events = 1, squeue_wait = 4, with_argument = 8;
+  struct argument {
+    std::uint64_t mask;
+    std::uint32_t mask_size, pad;
+    std::uint64_t timeout;
+  };
+  if ((a[3] & squeue_wait) != 0) return true;
+  if ((a[3] & get_events) == 0 || a[2] == 0) return false;
+  if ((a[3] & with_argument) != 0 && a[4] != 0) {
+    const auto* more = reinterpret_cast<const argument*>(a[4]);
+    if (more->timeout != 0 && !is_long(static_cast<long>(more->timeout))) return false;
+  }
+  pollfd p = {static_cast<int>(a[0]), POLLIN, 0};
+  timespec none = {};
+  return sys::raw(SYS_ppoll, sys::word(&p), 1, sys::word(&none), 0, 8) == 0;
+}
+
+// --- sockets, pipes, files ---
 
 bool is_remote(long fd) noexcept {
   int domain = 0;
@@ -65,7 +173,6 @@ bool is_remote(long fd) noexcept {
   return sys::raw(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, sys::word(&domain), sys::word(&size)) == 0 &&
          (domain == AF_INET || domain == AF_INET6);
 }
-
 bool connecting_waits(long fd) noexcept {
   const long flags = sys::raw(SYS_fcntl, fd, F_GETFL);
   int type = 0;
@@ -73,18 +180,69 @@ bool connecting_waits(long fd) noexcept {
   sys::raw(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, sys::word(&type), sys::word(&size));
   return flags >= 0 && (flags & O_NONBLOCK) == 0 && type == SOCK_STREAM && is_remote(fd);
 }
-
+bool closing_waits(long fd) noexcept {
+  linger how = {};
+  socklen_t size = sizeof how;
+  int unsent = 0;
+  return sys::raw(SYS_getsockopt, fd, SOL_SOCKET, SO_LINGER, sys::word(&how), sys::word(&size)) == 0 &&
+         how.l_onoff != 0 && how.l_linger > 0 && sys::raw(SYS_ioctl, fd, SIOCOUTQ, sys::word(&unsent)) == 0 &&
+         unsent > 0;
+}
+bool mapping_waits(const long* a) noexcept {
+  if ((a[3] & SPLICE_F_NONBLOCK) != 0) return false;
+  return (sys::raw(SYS_fcntl, a[0], F_GETFL) & O_ACCMODE) == O_RDONLY ? nothing_to_read(a[0]) : no_room(a[0]);
+}
 bool opening_waits(long folder, long path, long flags) noexcept {
   struct stat about = {};
   if ((flags & (O_NONBLOCK | O_PATH)) != 0 || (flags & O_ACCMODE) == O_RDWR) return false;
   return sys::raw(SYS_newfstatat, folder, path, sys::word(&about), 0) == 0 && S_ISFIFO(about.st_mode);
 }
+// How openat2 begins.
+long flags_of(long how) noexcept {
+  return static_cast<long>(*reinterpret_cast<const std::uint64_t*>(how));
+}
+// A lock that is got by asking is the caller's, as it wanted: the call itself changes nothing then.
+bool lock_is_held(const long* a) noexcept {
+  return (a[1] & (LOCK_NB | LOCK_UN)) == 0 && sys::raw(SYS_flock, a[0], a[1] | LOCK_NB) == -EWOULDBLOCK;
+}
+bool range_is_held(const long* a) noexcept {
+  if (a[1] != F_SETLKW && a[1] != F_OFD_SETLKW) return false;
+  struct flock range = *reinterpret_cast<const struct flock*>(a[2]);
+  return range.l_type != F_UNLCK &&
+         sys::raw(SYS_fcntl, a[0], a[1] == F_SETLKW ? F_GETLK : F_OFD_GETLK, sys::word(&range)) == 0 &&
+         range.l_type != F_UNLCK;
+}
+bool controlling_waits(const long* a) noexcept {
+  int unsent = 0;
+  switch (a[1]) {
+    case TCSBRKP:
+      return true;  // a break takes its time
+    case TCSBRK:
+      if (a[2] == 0) return true;
+      [[fallthrough]];
+    case TCSETSW:
+    case TCSETSF:
+      return sys::raw(SYS_ioctl, a[0], TIOCOUTQ, sys::word(&unsent)) == 0 && unsent > 0;
+    default:
+      return false;
+  }
+}
 
-bool futex_waits(const long* a) noexcept {
-  const long command = a[1] & FUTEX_CMD_MASK;
-  return (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI) &&
-         (command == FUTEX_LOCK_PI ||
-          __atomic_load_n(reinterpret_cast<const int*>(a[0]), __ATOMIC_RELAXED) == static_cast<int>(a[2]));
+// --- System V's queues and semaphores ---
+
+bool queue_is(bool full, long queue, long size) noexcept {
+  msqid_ds about = {};
+  if (sys::raw(SYS_msgctl, queue, IPC_STAT, sys::word(&about)) != 0) return false;
+  return full ? about.__msg_cbytes + static_cast<unsigned long>(size) > about.msg_qbytes
+              : about.msg_qnum == 0;
+}
+bool semaphores_wait(const long* a) noexcept {
+  const auto* operations = reinterpret_cast<const sembuf*>(a[1]);
+  return std::any_of(operations, operations + a[2], [&](const sembuf& o) {
+    if (o.sem_op > 0 || (o.sem_flg & IPC_NOWAIT) != 0) return false;
+    const long value = sys::raw(SYS_semctl, a[0], o.sem_num, GETVAL, 0);
+    return o.sem_op == 0 ? value > 0 : value >= 0 && value < -o.sem_op;
+  });
 }
 
 }  // namespace
@@ -93,10 +251,13 @@ bool futex_waits(const long* a) noexcept {
   case SYS_##name:                  \
     return (condition) ? #name : nullptr
 
+// All others never wait, or for a disk: tests/coverage/system_calls.txt, which a test holds against the
+// kernel's tables.
 const char* waiting_call(long number, const long* a) noexcept {
   switch (number) {
     COIR_WAITS(read, nothing_to_read(a[0]));
     COIR_WAITS(readv, nothing_to_read(a[0]));
+    COIR_WAITS(preadv2, a[3] == -1 && (a[5] & RWF_NOWAIT) == 0 && nothing_to_read(a[0]));
     COIR_WAITS(recvfrom, nothing_to_read(a[0], a[3]));
     COIR_WAITS(recvmsg, nothing_to_read(a[0], a[2]));
     COIR_WAITS(recvmmsg, nothing_to_read(a[0], a[3]));
@@ -104,39 +265,58 @@ const char* waiting_call(long number, const long* a) noexcept {
     COIR_WAITS(accept4, nothing_to_read(a[0]));
     COIR_WAITS(write, no_room(a[0]));
     COIR_WAITS(writev, no_room(a[0]));
+    COIR_WAITS(pwritev2, a[3] == -1 && (a[5] & RWF_NOWAIT) == 0 && no_room(a[0]));
     COIR_WAITS(sendto, no_room(a[0], a[3]));
     COIR_WAITS(sendmsg, no_room(a[0], a[2]));
     COIR_WAITS(sendmmsg, no_room(a[0], a[3]));
     COIR_WAITS(sendfile, no_room(a[0]));
     COIR_WAITS(splice, (a[5] & SPLICE_F_NONBLOCK) == 0 && (nothing_to_read(a[0]) || no_room(a[2])));
     COIR_WAITS(tee, (a[3] & SPLICE_F_NONBLOCK) == 0 && (nothing_to_read(a[0]) || no_room(a[1])));
+    COIR_WAITS(vmsplice, mapping_waits(a));
     COIR_WAITS(connect, connecting_waits(a[0]));
+    COIR_WAITS(close, closing_waits(a[0]));
+    COIR_WAITS(dup3, a[0] != a[1] && closing_waits(a[1]));
     COIR_WAITS(openat, opening_waits(a[0], a[1], a[2]));
-    COIR_WAITS(poll, a[2] != 0 && poll_finds_nothing(a));
+    COIR_WAITS(openat2, opening_waits(a[0], a[1], flags_of(a[2])));
     COIR_WAITS(ppoll, is_long(a[2]) && poll_finds_nothing(a));
-    COIR_WAITS(pselect6, is_long(a[4]));
-    COIR_WAITS(epoll_wait, a[3] != 0 && not_ready(a[0], POLLIN));
+    COIR_WAITS(pselect6, is_long(a[4]) && select_finds_nothing(a));
     COIR_WAITS(epoll_pwait, a[3] != 0 && not_ready(a[0], POLLIN));
     COIR_WAITS(epoll_pwait2, is_long(a[3]) && not_ready(a[0], POLLIN));
-    COIR_WAITS(nanosleep, true);
-    COIR_WAITS(clock_nanosleep, true);
-    COIR_WAITS(pause, true);
+    COIR_WAITS(nanosleep, is_long(a[0]));
+    COIR_WAITS(clock_nanosleep, (a[1] & TIMER_ABSTIME) != 0 ? is_ahead(a[0], a[2]) : is_long(a[2]));
     COIR_WAITS(rt_sigsuspend, true);
-    COIR_WAITS(rt_sigtimedwait, is_long(a[2]));
-    COIR_WAITS(wait4, no_child_tells(a));
-    COIR_WAITS(waitid, (a[3] & WNOHANG) == 0);
+    COIR_WAITS(rt_sigtimedwait, is_long(a[2]) && no_signal_pends(a[0]));
+    COIR_WAITS(wait4, no_child_tells_wait4(a));
+    COIR_WAITS(waitid, no_child_tells(a[0], a[1], a[3]));
     COIR_WAITS(futex, futex_waits(a));
-    COIR_WAITS(flock, (a[1] & (LOCK_NB | LOCK_UN)) == 0);
-    COIR_WAITS(fcntl, a[1] == F_SETLKW || a[1] == F_OFD_SETLKW);
+    COIR_WAITS(futex_waitv, futexes_wait(a));
+    COIR_WAITS(futex_wait, futex_is(a[0], a[1]) && is_ahead(a[5], a[4]));
+    COIR_WAITS(io_getevents, events_are_missing(a));
+    COIR_WAITS(io_pgetevents, events_are_missing(a));
+    COIR_WAITS(io_uring_enter, entering_waits(a));
+    COIR_WAITS(flock, lock_is_held(a));
+    COIR_WAITS(fcntl, range_is_held(a));
+    COIR_WAITS(ioctl, controlling_waits(a));
     COIR_WAITS(fsync, true);
     COIR_WAITS(fdatasync, true);
     COIR_WAITS(sync, true);
     COIR_WAITS(syncfs, true);
-    COIR_WAITS(msgrcv, (a[4] & IPC_NOWAIT) == 0);
-    COIR_WAITS(semop, true);
-    COIR_WAITS(semtimedop, true);
+    COIR_WAITS(msgrcv, (a[4] & IPC_NOWAIT) == 0 && queue_is(false, a[0], 0));
+    COIR_WAITS(msgsnd, (a[3] & IPC_NOWAIT) == 0 && queue_is(true, a[0], a[2]));
+    COIR_WAITS(semop, semaphores_wait(a));
+    COIR_WAITS(semtimedop, is_long(a[3]) && semaphores_wait(a));
     COIR_WAITS(mq_timedreceive, nothing_to_read(a[0]));
     COIR_WAITS(mq_timedsend, no_room(a[0]));
+#if defined(__x86_64__)  // the newer architectures are without these
+    COIR_WAITS(open, opening_waits(AT_FDCWD, a[0], a[1]));
+    COIR_WAITS(dup2, a[0] != a[1] && closing_waits(a[1]));
+    COIR_WAITS(creat, opening_waits(AT_FDCWD, a[0], O_WRONLY));
+    COIR_WAITS(poll, a[2] != 0 && poll_finds_nothing(a));
+    COIR_WAITS(select, (a[4] == 0 || is_long(a[4])) &&
+                           select_finds_nothing(a));  // a timeval is zero as a timespec is
+    COIR_WAITS(epoll_wait, a[3] != 0 && not_ready(a[0], POLLIN));
+    COIR_WAITS(pause, true);
+#endif
     default:
       return nullptr;
   }

@@ -250,10 +250,14 @@ int always() {
   return 0;
 }
 
-using sleep_function = unsigned (*)(unsigned);
-sleep_function unpatched_sleep() {
+using sleep_function = int (*)(useconds_t);
+sleep_function unpatched_usleep() {
   void* libc = ::dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
-  return reinterpret_cast<sleep_function>(::dlsym(libc, "sleep"));
+  return reinterpret_cast<sleep_function>(::dlsym(libc, "usleep"));
+}
+[[gnu::noinline]] void sleep_in_libc() {
+  unpatched_usleep()(100);
+  __asm__ volatile("");  // no tail call: the frame is to be seen
 }
 
 int escapes() {
@@ -262,7 +266,7 @@ int escapes() {
     volatile int left = 3;  // one place, which no compiler makes several of
     while (left > 0) {
       left = left - 1;
-      unpatched_sleep()(0);
+      sleep_in_libc();
     }
   }).join();
   other.join();
