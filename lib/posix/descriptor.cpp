@@ -142,6 +142,8 @@ bool known_drained(call& c) noexcept {
 }
 
 long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive) noexcept {
+  // Events may come for ever that are not what the call needs.
+  if (deadline != base::never && c.s.now() >= deadline) return -EAGAIN;
   if (wait::reactor_of(c.s) == nullptr) return -EPERM;
   wait::waiting_operation op;
   op.kind = reactor::op_kind::poll;
@@ -150,6 +152,7 @@ long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive
   op.events = d == direction::in ? EPOLLIN : EPOLLOUT;
   op.exclusive = exclusive;
   const long r = wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal});
+  if (__builtin_expect(r == -ENOSPC, 0)) return nap(c, deadline);
   if (r < 0) return r;
   __builtin_prefetch(c.state, 1);  // noted in after the system call that comes now
   return still_open(c) ? 0 : -EBADF;
@@ -174,6 +177,12 @@ long nap(call& c, base::nanoseconds deadline) noexcept {
 
 bool still_open(const call& c) noexcept {
   return reactor::fd_owners()[c.fd].generation.load(std::memory_order_acquire) == c.generation;
+}
+
+bool was_shut_down(const call& c) noexcept {
+  pollfd p = {c.fd, POLLRDHUP, 0};
+  timespec none = {};
+  return sys::raw(SYS_ppoll, sys::word(&p), 1, sys::word(&none), 0, 8) == 1 && (p.revents & POLLRDHUP) != 0;
 }
 
 bool was_reset(call& c) noexcept {

@@ -68,6 +68,10 @@ bool still_open(const call& c) noexcept;
 // something leaves it to the one after it.
 bool was_reset(call& c) noexcept;
 
+// Whether nothing will be received any more: a blocking receive returns 0 then, also from a datagram socket,
+// which says EAGAIN to whom does not wait.
+bool was_shut_down(const call& c) noexcept;
+
 // Waits until the descriptor is ready for `d`; 0 or -errno (wait::perform), -EPERM where that cannot be
 // waited for, -EBADF if it was closed. `exclusive`: of several waiters one is to be woken; it calls pass_on
 // when it is through.

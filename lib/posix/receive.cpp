@@ -43,6 +43,7 @@ long receive(call& c, int flags, std::size_t wanted, patience& p, TryNow try_now
   const bool plain = (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)) == 0;
   const bool may_park = (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) == 0;
   // Also when interrupted: what need not wait goes through.
+  bool waited = false;
   bool try_first = !(may_park && plain && known_drained(c)) || wait::interrupt_pending(*c.s.current());
   for (;;) {
     if (try_first) {
@@ -56,6 +57,10 @@ long receive(call& c, int flags, std::size_t wanted, patience& p, TryNow try_now
       }
       // Urgent data of a stream is not waited for; datagrams do not know the flag.
       if (!may_park || ((flags & MSG_OOB) != 0 && is_stream(c.fd))) return r;
+      if ((waited || c.state->hung) && was_shut_down(c)) {
+        if (!p.asked && may_wait(c, direction::in, p.deadline) != 0) return r;
+        return try_now(0);
+      }
     }
     if (!p.asked) {
       if (const int error = may_wait(c, direction::in, p.deadline)) return -error;
@@ -76,7 +81,7 @@ long receive(call& c, int flags, std::size_t wanted, patience& p, TryNow try_now
     const long r = wait_ready(c, direction::in, p.deadline);
     if (r == -EPERM) return try_now(0);
     if (r < 0) return r;
-    try_first = true;
+    try_first = waited = true;
   }
 }
 

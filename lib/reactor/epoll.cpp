@@ -25,9 +25,10 @@ constexpr int most_events = 512;
 
 class epoll final : public reactor {
  public:
-  explicit epoll(fd_table& table) : table_(table) {
+  epoll(fd_table& table, bool alone) : table_(table) {
     epoll_fd_ = sys::adopt_fd(sys::raw(SYS_epoll_create1, EPOLL_CLOEXEC));
     if (epoll_fd_ < 0) throw std::system_error(-epoll_fd_, std::system_category(), "coir: epoll_create1");
+    if (!alone) return;
     wake_fd_ = sys::adopt_fd(sys::raw(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK));
     epoll_event event = {};
     event.events = EPOLLIN | EPOLLET;  // edge-triggered: it is never read
@@ -46,8 +47,9 @@ class epoll final : public reactor {
     const std::uint32_t missing = op.events & (EPOLLIN | EPOLLOUT) & ~s.registered;
     if (__builtin_expect(missing != 0 || s.registered == 0, 0)) {
       const int error = enrol(op.fd, s, op.events);
-      if (error != 0) return error;
+      if (error != 0) return error == ENOMEM ? ENOSPC : error;
     }
+    op.by_edge = true;
     begun(op);
     return 0;
   }
@@ -62,7 +64,7 @@ class epoll final : public reactor {
     if (s.generation == old) s.registered = 0;
     for (operation* op = s.operations.front(); op != nullptr;) {
       operation* next = s.operations.after(op);
-      if (op->generation == old) {
+      if (op->generation == old && op->by_edge) {
         op->closed = true;
         ended(*op, -EBADF);
         op->complete(op);
@@ -95,6 +97,7 @@ class epoll final : public reactor {
     sys::raw(SYS_write, wake_fd_, sys::word(&one), sizeof one);
   }
 
+  int descriptor() const noexcept override { return epoll_fd_; }
   const char* name() const noexcept override { return "epoll"; }
 
  private:
@@ -169,7 +172,7 @@ class epoll final : public reactor {
     std::uint32_t taken = 0;  // directions an exclusive waiter was woken for
     for (operation* op = s.operations.front(); op != nullptr;) {
       operation* next = s.operations.after(op);
-      const std::uint32_t hit = op->events & events;
+      const std::uint32_t hit = op->by_edge ? op->events & events : 0;  // some are the ring's beside it
       if (hit != 0 && (!op->exclusive || (hit & taken) == 0)) {
         ended(*op, static_cast<long>(hit));
         if (op->complete(op) && op->exclusive) taken |= hit;
@@ -187,8 +190,8 @@ class epoll final : public reactor {
 
 }  // namespace
 
-std::unique_ptr<reactor> make_epoll(fd_table& table) {
-  return std::make_unique<epoll>(table);
+std::unique_ptr<reactor> make_epoll(fd_table& table, bool alone) {
+  return std::make_unique<epoll>(table, alone);
 }
 
 }  // namespace coir::reactor

@@ -16,7 +16,8 @@ class reactor {
   virtual ~reactor() = default;
 
   // Begins `op`; op->state is set. Returns 0, or an errno: EPERM for a file that cannot be waited for,
-  // EOPNOTSUPP for a kind this reactor does not have. It may not complete before `wait` is called.
+  // EOPNOTSUPP for a kind this reactor does not have, ENOSPC where only time can tell of an event. It may not
+  // complete before `wait` is called.
   virtual int start(operation& op) noexcept = 0;
 
   // Ends `op` early. True: it is over, and `complete` will not be called. False: the kernel still owns it; it
@@ -40,6 +41,9 @@ class reactor {
 
   // Any thread, any signal handler: makes a present or the next `wait` return.
   virtual void wake() noexcept = 0;
+
+  // What polls as readable when `wait` would find something; -1: nothing does.
+  virtual int descriptor() const noexcept { return -1; }
 
   virtual const char* name() const noexcept = 0;
 
@@ -70,8 +74,9 @@ class reactor {
   unsigned unsubmitted_ = 0;
 };
 
+// `alone`: the thread waits in it, so that it must know `wake`; else it is asked by `wait(0)` only.
 // Throws std::system_error if the kernel refuses.
-std::unique_ptr<reactor> make_epoll(fd_table& table);
+std::unique_ptr<reactor> make_epoll(fd_table& table, bool alone = true);
 // Null where io_uring is missing, forbidden (seccomp, sysctl) or too old.
 std::unique_ptr<reactor> make_uring(fd_table& table);
 

@@ -6,6 +6,11 @@
 // until its last
 //     completion (operation.hpp I1), so the address is always good.
 // I2: only the owning thread touches the ring (IORING_SETUP_SINGLE_ISSUER); other threads write the eventfd.
+// I3: a poll of a ring is over at once for POLLERR, POLLHUP and POLLRDHUP, whatever was asked, and asks no
+// edge.
+//     Where these stay (a peer that has shut down, an error queue nobody reads) it would be over again and
+//     again: from the first such answer on (fd_state::level_lies) the descriptor's waits are for edges, in an
+//     epoll set beside the ring, which the ring polls.
 // Rejected: multishot recv (it takes data out of the socket before the user asked: MSG_PEEK, FIONREAD, fork
 // and passing the descriptor on would all see it), SQPOLL (a kernel thread burning a core).
 #include <errno.h>
@@ -14,6 +19,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "reactor/reactor.hpp"
 #include "sys/own_fds.hpp"
@@ -27,13 +33,14 @@ namespace {
 
 constexpr std::uint64_t ignore_mark = 0;
 constexpr std::uint64_t wake_mark = 1;
+constexpr std::uint64_t edges_mark = 2;
 // The kernel's own sleeps in epoll and nanosleep end up to 50 µs late so that wake-ups share an interrupt
 // (prctl PR_SET_TIMERSLACK); io_uring's do not, so coir grants itself the same.
 constexpr base::nanoseconds timer_slack = 50'000;
 
 class uring final : public reactor {
  public:
-  explicit uring(fd_table&) noexcept { completes_io_ = true; }
+  explicit uring(fd_table& table) noexcept : table_(table) { completes_io_ = true; }
 
   ~uring() override {
     if (open_) {
@@ -41,6 +48,7 @@ class uring final : public reactor {
       ::io_uring_queue_exit(&ring_);
     }
     sys::close_own_fd(wake_fd_);
+    delete edges_.load(std::memory_order_relaxed);
   }
 
   bool open() noexcept {
@@ -59,6 +67,10 @@ class uring final : public reactor {
 
   int start(operation& op) noexcept override {
     if (op.kind == op_kind::none) return EOPNOTSUPP;
+    if (__builtin_expect(op.state->level_lies, 0)) {
+      if (op.kind == op_kind::poll) return start_edge(op);
+      if (op.kind == op_kind::recv || op.kind == op_kind::recvmsg) return EOPNOTSUPP;  // they poll as well
+    }
     ::io_uring_sqe* sqe = next_sqe();
     if (sqe == nullptr) return EAGAIN;
     prepare(sqe, op);
@@ -69,11 +81,16 @@ class uring final : public reactor {
 
   bool stop(operation& op) noexcept override {
     if (op.done) return true;
+    if (op.by_edge) {
+      with_edges([&](reactor& e) { e.stop(op); });
+      return true;
+    }
     cancel(op);
     return false;
   }
 
-  void forget(int, fd_state& s, std::uint32_t old, bool) noexcept override {
+  void forget(int fd, fd_state& s, std::uint32_t old, bool still_open) noexcept override {
+    with_edges([&](reactor& e) { e.forget(fd, s, old, still_open); });
     bool any = false;
     for (operation* op = s.operations.front(); op != nullptr; op = s.operations.after(op)) {
       if (op->generation != old || op->closed) continue;
@@ -84,7 +101,9 @@ class uring final : public reactor {
     // the end of the stream when close returns. Their fibers are woken by the next `wait`.
     if (any) enter(0, IORING_ENTER_GETEVENTS, nullptr);
   }
-  void forget_elsewhere(int) noexcept override {}
+  void forget_elsewhere(int fd) noexcept override {
+    if (reactor* e = edges_.load(std::memory_order_acquire)) e->forget_elsewhere(fd);
+  }
 
   bool wait(base::nanoseconds until) noexcept override {
     if (::io_uring_cq_ready(&ring_) == 0) {
@@ -111,6 +130,39 @@ class uring final : public reactor {
   const char* name() const noexcept override { return "uring"; }
 
  private:
+  // Calls `f` with the epoll set, if there is one; what is pending there counts here.
+  template <class F>
+  void with_edges(F f) noexcept {
+    reactor* e = edges_.load(std::memory_order_relaxed);
+    if (__builtin_expect(e == nullptr, 1)) return;
+    const unsigned before = e->pending();
+    f(*e);
+    pending_ += e->pending() - before;
+  }
+
+  int start_edge(operation& op) noexcept {
+    if (edges_.load(std::memory_order_relaxed) == nullptr) {
+      try {
+        edges_.store(make_epoll(table_, false).release(), std::memory_order_release);
+      } catch (...) {
+        return ENOSPC;
+      }
+      if (!arm_edges()) return ENOSPC;
+    }
+    op.exclusive = false;  // nobody here passes an event on
+    int error = 0;
+    with_edges([&](reactor& e) { error = e.start(op); });
+    return error;
+  }
+
+  bool arm_edges() noexcept {
+    ::io_uring_sqe* sqe = next_sqe();
+    if (sqe == nullptr) return false;
+    ::io_uring_prep_poll_add(sqe, edges_.load(std::memory_order_relaxed)->descriptor(), EPOLLIN);
+    ::io_uring_sqe_set_data64(sqe, edges_mark);
+    return true;
+  }
+
   bool arm_wake() noexcept {
     ::io_uring_sqe* sqe = next_sqe();
     if (sqe == nullptr) return false;
@@ -207,10 +259,18 @@ class uring final : public reactor {
           if ((cqe.flags & IORING_CQE_F_MORE) == 0) arm_wake();
           continue;
         }
+        if (__builtin_expect(cqe.user_data == edges_mark, 0)) {
+          with_edges([](reactor& e) { e.wait(0); });
+          arm_edges();
+          continue;
+        }
         // Perhaps of an earlier round, or a mark: only a hint.
         prefetch(
             reinterpret_cast<const operation*>(ring_.cq.cqes[(head + 4) & *ring_.cq.kring_mask].user_data));
         auto* op = reinterpret_cast<operation*>(cqe.user_data);
+        if (op->kind == op_kind::poll && cqe.res > 0 &&
+            (static_cast<std::uint32_t>(cqe.res) & op->events) == 0)
+          op->state->level_lies = true;
         ended(*op, op->closed && cqe.res == -ECANCELED ? -EBADF : cqe.res);
         op->complete(op);
       }
@@ -219,6 +279,8 @@ class uring final : public reactor {
     return head != first;
   }
 
+  fd_table& table_;
+  std::atomic<reactor*> edges_{nullptr};  // an epoll reactor, once it is needed
   ::io_uring ring_ = {};
   bool open_ = false;
   int wake_fd_ = -1;
