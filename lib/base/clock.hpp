@@ -25,11 +25,14 @@ inline nanoseconds add_saturated(nanoseconds a, nanoseconds b) noexcept {
   return __builtin_add_overflow(a, b, &sum) ? never : sum;
 }
 
+// Before anything that happens; the distance from it to any present still is a number.
+inline constexpr nanoseconds long_past = std::numeric_limits<nanoseconds>::min() / 2;
+
 inline nanoseconds from_timespec(const timespec& t) noexcept {
   nanoseconds ns;
   if (__builtin_mul_overflow(static_cast<nanoseconds>(t.tv_sec), nanoseconds{1'000'000'000}, &ns))
-    return never;
-  return add_saturated(ns, t.tv_nsec);
+    return t.tv_sec < 0 ? long_past : never;
+  return ns < long_past ? long_past : add_saturated(ns, t.tv_nsec);
 }
 
 inline timespec to_timespec(nanoseconds ns) noexcept {

@@ -23,3 +23,15 @@ TEST_CASE("clock: a timespec beyond 64 bits means never") {
   t.tv_sec = 10'000'000'000;
   CHECK(from_timespec(t) == never);
 }
+
+TEST_CASE("clock: a timespec before 64 bits is long past, and every distance from it is a number") {
+  timespec t = {};
+  t.tv_sec = GENERATE(-5'000'000'000L, -9'223'372'036L, -9'223'372'037L, std::numeric_limits<long>::min());
+  t.tv_nsec = 5;
+  CHECK(from_timespec(t) == long_past);
+  t.tv_sec = 4'000'000'000;
+  CHECK(long_past - from_timespec(t) < 0);
+  t.tv_sec = -1;
+  t.tv_nsec = 0;
+  CHECK(from_timespec(t) == -1'000'000'000);
+}
