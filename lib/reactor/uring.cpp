@@ -34,6 +34,8 @@ namespace {
 constexpr std::uint64_t ignore_mark = 0;
 constexpr std::uint64_t wake_mark = 1;
 constexpr std::uint64_t edges_mark = 2;
+// What read(2) and its kin take at once, whatever they are asked for; a ring has 32 bits for it.
+constexpr std::size_t most_bytes = 0x7ffff000;
 // The kernel's own sleeps in epoll and nanosleep end up to 50 µs late so that wake-ups share an interrupt
 // (prctl PR_SET_TIMERSLACK); io_uring's do not, so coir grants itself the same.
 constexpr base::nanoseconds timer_slack = 50'000;
@@ -213,7 +215,7 @@ class uring final : public reactor {
         ::io_uring_prep_poll_add(sqe, op.fd, op.events);
         break;
       case op_kind::recv:
-        ::io_uring_prep_recv(sqe, op.fd, op.buffer, op.size, op.flags);
+        ::io_uring_prep_recv(sqe, op.fd, op.buffer, std::min(op.size, most_bytes), op.flags);
         if (op.poll_first) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
         break;
       case op_kind::recvmsg:
@@ -221,11 +223,11 @@ class uring final : public reactor {
         if (op.poll_first) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
         break;
       case op_kind::read:
-        ::io_uring_prep_read(sqe, op.fd, op.buffer, static_cast<unsigned>(op.size),
+        ::io_uring_prep_read(sqe, op.fd, op.buffer, static_cast<unsigned>(std::min(op.size, most_bytes)),
                              static_cast<std::uint64_t>(op.offset));
         break;
       case op_kind::write:
-        ::io_uring_prep_write(sqe, op.fd, op.buffer, static_cast<unsigned>(op.size),
+        ::io_uring_prep_write(sqe, op.fd, op.buffer, static_cast<unsigned>(std::min(op.size, most_bytes)),
                               static_cast<std::uint64_t>(op.offset));
         break;
       case op_kind::accept:

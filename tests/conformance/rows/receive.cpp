@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -304,4 +305,30 @@ COIR_ROW("recv: a full unix packet socket keeps record boundaries") {
   write_all(e.b, "two");
   settle();
   write_all(e.b, "three");
+}
+
+COIR_ROW("recv and read: room for 4 GiB is room") {
+  // Only the beginning of it is ever touched.
+  const std::size_t size = std::size_t{1} << 32;
+  void* const room = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED || mprotect(room, 4096, PROT_READ | PROT_WRITE) != 0) return o.say("no room");
+  for (const kind k : {kind::tcp, kind::unix_stream, kind::pipe, kind::udp}) {
+    const both_ends e = make(k);
+    for (int i = 0; i < 3; ++i) {
+      if (k == kind::pipe && i > 0) continue;
+      flow reader(name_of(k), [&](log& r) {
+        iovec v = {room, size};
+        msghdr m = {};
+        m.msg_iov = &v;
+        m.msg_iovlen = 1;
+        if (i == 0) COIR_OBSERVE(r, read(e.a, room, size));
+        if (i == 1) COIR_OBSERVE(r, recv(e.a, room, size, 0));
+        if (i == 2) COIR_OBSERVE(r, recvmsg(e.a, &m, 0));
+      });
+      settle();
+      o.say("%s: the reader %s", name_of(k), reader.state());
+      write_all(e.b, "hello");
+    }
+  }
+  munmap(room, size);
 }
