@@ -32,7 +32,9 @@ long perform(sched::scheduler& s, waiting_operation& op, const io_wait& how) noe
     last.ends_soon = true;
     if (!op.done) park(last, how.reason, mode::uninterruptible);
   }
-  if (op.result >= 0 || op.result == -EBADF) return op.result;
+  // An error that it found is taken out of the descriptor, and nobody else will hear of it.
+  const bool undecided = op.result == -ECANCELED || op.result == -EINTR || op.result == -EAGAIN;
+  if (!undecided) return op.result;
   return o == outcome::timed_out ? -EAGAIN : -error_of(o, *s.current());
 }
 

@@ -28,7 +28,7 @@ struct waiting_operation : reactor::operation {
 // Starts `op` (kind, fd, state and arguments are set) and parks until it is over. Returns its result, or
 // -errno: -EAGAIN at the deadline, -ECANCELED or -ETIMEDOUT when interrupted, -EINTR after a signal, -EBADF
 // when the descriptor was closed, and what reactor::start returns. Whatever it returns, the kernel no longer
-// knows `op`; a result that came in time is never lost.
+// knows `op`; neither a result nor an error that it had come to is lost.
 long perform(sched::scheduler& s, waiting_operation& op, const io_wait& how) noexcept;
 
 // The reactor of `s`, or null if none can be made.

@@ -271,3 +271,32 @@ COIR_ROW("SO_RCVTIMEO: getsockopt tells what was set") {
     o.say("%ld s %ld us", static_cast<long>(t.tv_sec), static_cast<long>(t.tv_usec));
   }
 }
+
+COIR_ROW("SO_RCVTIMEO: an error that comes as the time is over is heard of, by this call or the next") {
+  both_ends e = make(kind::tcp);
+  both_ends p = make(kind::pipe);
+  set_timeout(e.a, SO_RCVTIMEO, 30'000);
+  flow reader("reader", [&](log& r) {
+    bool heard = false;
+    for (int calls = 0; calls < 3 && !heard; ++calls)
+      heard = recv(e.a, buffer, sizeof buffer, 0) < 0 && errno == ECONNRESET;
+    r.say("heard of: %s", heard ? "yes" : "no");
+  });
+  flow other("other", [&](log&) {
+    if (read(p.a, buffer + 1, 1) < 0) return;
+  });
+  settle();
+  flow resetter("resetter", [&](log&) {
+    usleep(10'000);
+    const linger off = {1, 0};
+    COIR_MUST(setsockopt(e.b, SOL_SOCKET, SO_LINGER, &off, sizeof off));
+    e.b.close();
+    p.a.close();  // on fibers this wakes who reads there, which looks at all that has come
+  });
+  // Both deadlines pass before anybody can look at them.
+  const stopwatch since;
+  while (since.milliseconds() < 45) {
+  }
+  resetter.join();
+  p.b.close();
+}
