@@ -169,7 +169,8 @@ long nap(call& c, base::nanoseconds deadline) noexcept {
   const base::nanoseconds now = c.s.now();
   if (now >= deadline) return -EAGAIN;
   wait::waiter w(c.s);
-  w.ended_by = c.ends_by_signal ? wait::ending_handlers::all : wait::ending_handlers::without_restart;
+  w.ended_by =
+      c.ends_by_signal ? wait::ending_handlers::all_and_stops : wait::ending_handlers::without_restart;
   const wait::outcome o = wait::park_until(w, c.name, std::min(deadline, now + 1'000'000));
   if (const int error = wait::error_of(o, *c.s.current())) return -error;
   return still_open(c) ? 0 : -EBADF;

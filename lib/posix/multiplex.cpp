@@ -32,13 +32,14 @@ constexpr base::nanoseconds look_again = 1'000'000;
 // were closed, after `gone(index)` for each.
 template <class Gone>
 long wait_any(scheduler& s, const pollfd* fds, std::size_t count, const char* name,
-              base::nanoseconds deadline, const std::uint64_t* mask, Gone gone) noexcept {
+              base::nanoseconds deadline, const std::uint64_t* mask, wait::ending_handlers handlers,
+              Gone gone) noexcept {
   if (const int error = wait::interrupt_errno(*s.current())) return -error;
   if (count > 0 && wait::reactor_of(s) == nullptr) return -ENOMEM;
   wait::watch_set watches(count);
   if (!watches.ok()) return -ENOMEM;
   wait::waiter w(s);
-  w.ended_by = wait::ending_handlers::all;
+  w.ended_by = handlers;
   w.mask = mask;
   bool blind = false;
   for (std::size_t i = 0; i < count; ++i) {
@@ -67,7 +68,8 @@ long wait_any(scheduler& s, const pollfd* fds, std::size_t count, const char* na
 // the signal mask meanwhile, or null.
 template <class Ask, class Gone>
 long ask_and_wait(const char* name, const pollfd* fds, std::size_t count, base::nanoseconds limit,
-                  const sigset_t* mask, Ask ask, Gone gone) noexcept {
+                  const sigset_t* mask, Ask ask, Gone gone,
+                  wait::ending_handlers handlers = wait::ending_handlers::all) noexcept {
   scheduler& s = *scheduler::existing();
   s.charge();
   long found = ask();
@@ -80,7 +82,7 @@ long ask_and_wait(const char* name, const pollfd* fds, std::size_t count, base::
   const base::nanoseconds deadline = limit == base::never ? base::never : base::add_saturated(s.now(), limit);
   const masked during(mask);
   for (;;) {
-    const long r = wait_any(s, fds, count, name, deadline, during.mask(), gone);
+    const long r = wait_any(s, fds, count, name, deadline, during.mask(), handlers, gone);
     if (r < 0) return r;
     found = ask();
     if (found != 0 || r == 0 || s.now() >= deadline) return found;
@@ -195,7 +197,8 @@ long epoll_for(int fd, epoll_event* events, int count, base::nanoseconds limit,
                const sigset_t* mask) noexcept {
   const pollfd self = {fd, POLLIN, 0};
   const auto ask = [&]() -> long { return sys::raw(SYS_epoll_pwait, fd, sys::word(events), count, 0, 0, 8); };
-  return ask_and_wait("epoll_wait", &self, 1, limit, mask, ask, [](std::size_t) {});
+  return ask_and_wait(
+      "epoll_wait", &self, 1, limit, mask, ask, [](std::size_t) {}, wait::ending_handlers::all_and_stops);
 }
 
 }  // namespace

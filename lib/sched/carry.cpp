@@ -28,6 +28,24 @@ using base::bit;
 std::uint64_t never_blocked = bit(SIGKILL) | bit(SIGSTOP) | bit(32) | bit(33);
 
 std::atomic<std::uint64_t> silent_signals{0};
+std::atomic<void*> telling_handler{nullptr};
+
+bool has_other_handlers() noexcept {
+  // Errors are not what a thread sleeps through; 32 and 33 are libc's own.
+  const std::uint64_t others =
+      silent_signals.load(std::memory_order_relaxed) | base::error_signals | bit(32) | bit(33);
+  const auto tells = reinterpret_cast<std::uintptr_t>(telling_handler.load(std::memory_order_acquire));
+  for (int number = 1; number <= 64; ++number) {
+    if ((others & bit(number)) != 0) continue;
+    struct {
+      std::uintptr_t run;
+      unsigned long rest[8];
+    } action = {};
+    if (sys::raw(SYS_rt_sigaction, number, 0, sys::word(&action), 8) != 0) continue;
+    if (action.run > reinterpret_cast<std::uintptr_t>(SIG_IGN) && action.run != tells) return true;
+  }
+  return false;
+}
 
 namespace {
 

@@ -39,6 +39,12 @@ extern std::uint64_t never_blocked;
 // Those whose handler is coir's own and nobody else's: it ends no wait.
 extern std::atomic<std::uint64_t> silent_signals;
 
+// The kernel's name for the function that runs handlers and tells of each by scheduler::note_handler; or
+// null.
+extern std::atomic<void*> telling_handler;
+// Whether some signal has a handler that does not.
+bool has_other_handlers() noexcept;
+
 // Called at the end of making a thread's scheduler, on the thread; or null.
 extern void (*thread_begins)() noexcept;
 

@@ -74,19 +74,35 @@ bool on_deadlock(sched::scheduler& s) noexcept {
   return true;
 }
 
+namespace {
+
+// The process was stopped and goes on, or was looked at by a tracer: no handler ran.
+void after_stop(sched::scheduler& s) noexcept {
+  const auto end_wait = [](sched::fiber& f) {
+    waiter* w = f.waiting;
+    if (w != nullptr && w->ended_by == ending_handlers::all_and_stops && w->claim(outcome::signalled))
+      w->wake();
+  };
+  end_wait(s.main());
+  for (base::list_node* n = s.fibers().prev; n != &s.fibers(); n = n->prev) end_wait(*sched::fiber_of(n));
+}
+
+}  // namespace
+
 void on_signal(sched::scheduler& s, bool asleep) noexcept {
   lot::wake_late();
   deliver_jumps(s);
   sched::scheduler::handled ran = s.take_handled();
   const bool unknown = ran.all == 0;  // a handler that coir did not install
   if (unknown && (!asleep || s.take_own_handler())) return;
+  if (unknown && !sched::has_other_handlers()) return after_stop(s);
   const std::uint64_t common = unknown ? 0 : s.common_signal_mask();
   if (unknown) ran.all = ~std::uint64_t{0};
   const sched::fiber* beside = unknown ? nullptr : s.handled_beside();
   const auto end_wait = [&](sched::fiber& f) {
     waiter* w = f.waiting;
     if (w == nullptr || w->ended_by == ending_handlers::none || &f == beside) return false;
-    const std::uint64_t ending = w->ended_by == ending_handlers::all ? ran.all : ran.without_restart;
+    const std::uint64_t ending = w->ended_by >= ending_handlers::all ? ran.all : ran.without_restart;
     const std::uint64_t blocked = w->mask != nullptr ? *w->mask : f.has_signal_mask ? f.signal_mask : common;
     if ((unknown ? ending : ending & ~blocked) == 0 || !w->claim(outcome::signalled)) return false;
     w->wake();

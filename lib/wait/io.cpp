@@ -17,7 +17,7 @@ reactor::reactor* reactor_of(sched::scheduler& s) noexcept {
 long perform(sched::scheduler& s, waiting_operation& op, const io_wait& how) noexcept {
   if (const int error = interrupt_errno(*s.current()); __builtin_expect(error != 0, 0)) return -error;
   waiter w(s);
-  w.ended_by = how.ends_by_signal ? ending_handlers::all : ending_handlers::without_restart;
+  w.ended_by = how.ends_by_signal ? ending_handlers::all_and_stops : ending_handlers::without_restart;
   op.who = &w;
   reactor::reactor& io = *s.opened_io();
   s.watch();

@@ -9,7 +9,7 @@ namespace coir::wait {
 struct io_wait {
   const char* reason;                        // the call, for dumps
   base::nanoseconds deadline = base::never;  // on the scheduler's clock
-  bool ends_by_signal = false;               // EINTR also if the handler has SA_RESTART
+  bool ends_by_signal = false;               // EINTR also if the handler has SA_RESTART, and after a stop
 };
 
 struct waiting_operation : reactor::operation {

@@ -33,6 +33,7 @@ enum class ending_handlers : std::uint8_t {
   none,
   without_restart,  // those installed without SA_RESTART
   all,
+  all_and_stops,  // the kernel says EINTR to such a call too when the process was stopped and goes on
 };
 
 enum class mode : std::uint8_t { interruptible, uninterruptible };

@@ -5,9 +5,11 @@
 #include <poll.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <threads.h>
 #include <time.h>
 #include <unistd.h>
@@ -397,4 +399,89 @@ COIR_ROW_WITH(no_ticker, "EINTR: a handler that makes calls of its own does no h
   }
   COIR_OBSERVE(o, read(in, data, sizeof data));
   sigaction(SIGUSR1, &before, nullptr);
+}
+
+namespace {
+
+// Stops this process while its first thread sleeps, and lets it go on.
+void stop_and_go_on() {
+  const pid_t me = getpid();
+  const pid_t child = COIR_MUST(fork());
+  if (child == 0) {
+    const std::string path = "/proc/" + std::to_string(me) + "/stat";
+    for (int i = 0; i < 1000; ++i) {
+      char text[256] = {};
+      const descriptor d(open(path.c_str(), O_RDONLY));
+      if (read(d, text, sizeof text - 1) > 0 && strstr(text, ") S ") != nullptr) break;
+      usleep(1000);
+    }
+    usleep(2000);
+    kill(me, SIGSTOP);
+    usleep(5000);
+    kill(me, SIGCONT);
+    _exit(0);
+  }
+  while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+}  // namespace
+
+COIR_ROW_WITH(own_process | no_ticker | libc_checks,
+              "stopped and continued: sleeps, poll, select go on; the others say EINTR, as the kernel does") {
+  const handler h(0);
+  const both_ends e = make(kind::tcp);
+  const both_ends f = make(kind::tcp);
+  const descriptor poller(COIR_MUST(epoll_create1(0)));
+  flow sleeper("sleeper", [&](log& r) { COIR_OBSERVE(r, usleep(150'000)); });
+  flow polling("polling", [&](log& r) {
+    pollfd p = {e.a, POLLIN, 0};
+    COIR_OBSERVE(r, poll(&p, 1, 150));
+  });
+  flow selecting("selecting", [&](log& r) {
+    fd_set in;
+    FD_ZERO(&in);
+    FD_SET(e.a, &in);
+    timeval t = {0, 150'000};
+    COIR_OBSERVE(r, select(e.a + 1, &in, nullptr, nullptr, &t));
+  });
+  flow reader("reader", [&](log& r) {
+    char byte;
+    COIR_OBSERVE(r, read(e.a, &byte, 1));
+  });
+  flow limited("limited", [&](log& r) {
+    char byte;
+    set_timeout(f.a, SO_RCVTIMEO, 400'000);
+    COIR_OBSERVE(r, recv(f.a, &byte, 1, 0));
+  });
+  flow waiter("waiter", [&](log& r) {
+    epoll_event event;
+    COIR_OBSERVE(r, epoll_wait(poller, &event, 1, 400));
+  });
+  flow waits_for_signal("waits for a signal", [&](log& r) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &set, nullptr);
+    const timespec limit = {0, 400'000'000};
+    COIR_OBSERVE(r, sigtimedwait(&set, nullptr, &limit));
+  });
+  settle();
+  stop_and_go_on();
+  polling.join();
+  selecting.join();
+  o.say("the reader %s", reader.state());
+  write_all(e.b, "x");
+}
+
+COIR_ROW_WITH(own_process | no_ticker | libc_checks,
+              "stopped and continued: pause goes on, until a handler has run") {
+  const handler h(0);
+  flow pauser("pauser", [&](log& r) {
+    const alarm_clock clock(150, true);
+    COIR_OBSERVE(r, pause());
+    r.say("a handler ran: %s", handled > 0 ? "yes" : "no");
+  });
+  settle();
+  stop_and_go_on();
 }
