@@ -70,10 +70,13 @@ COIR_HOOK int socket(int domain, int type, int protocol) noexcept {
 COIR_HOOK int setsockopt(int fd, int level, int name, const void* value, socklen_t size) noexcept {
   const int r = real.setsockopt(fd, level, name, value, size);
   constexpr int tcp_ulp = 31;
+  constexpr int tcp_fastopen_connect = 30;
   if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) posix::flags_changed();
   if (level == SOL_SOCKET && name == SO_LINGER) posix::linger_used.store(true, std::memory_order_relaxed);
   if (level == SOL_SOCKET && name == SO_RCVLOWAT) posix::low_marks.store(true, std::memory_order_relaxed);
   if (level == IPPROTO_TCP && name == tcp_ulp) posix::not_plain_tcp(fd);
+  if (level == IPPROTO_TCP && name == tcp_fastopen_connect)
+    posix::late_connects.store(true, std::memory_order_relaxed);
   return r;
 }
 COIR_HOOK int shutdown(int fd, int how) noexcept {

@@ -25,11 +25,6 @@ bool option(int fd, int name, T& value) noexcept {
   return sys::raw(SYS_getsockopt, fd, SOL_SOCKET, name, sys::word(&value), sys::word(&size)) == 0;
 }
 
-bool is_internet(int fd) noexcept {
-  int domain = 0;
-  return option(fd, SO_DOMAIN, domain) && (domain == AF_INET || domain == AF_INET6);
-}
-
 // The kernel tells an internet socket in the next connect only that it is connected or that it failed. This
 // is that connect; it does not wait.
 void settle_failure(int fd) noexcept {
@@ -37,23 +32,16 @@ void settle_failure(int fd) noexcept {
   if (is_internet(fd)) sys::raw(SYS_connect, fd, sys::word(&nowhere), sizeof nowhere);
 }
 
-// A connect that started and is not over: the end of it.
-long finish_connect(call& c, const sockaddr* to, socklen_t size, base::nanoseconds deadline) noexcept {
-  do {
-    const long r = wait_ready(c, direction::out, deadline);
-    if (r == -EAGAIN) return -EINPROGRESS;  // SO_SNDTIMEO, as the kernel says it
-    if (r < 0) return r;
-  } while (!ready_now(c.fd, direction::out));
+bool has_peer(int fd, sockaddr_storage& peer, socklen_t& size) noexcept {
+  size = sizeof peer;
+  return sys::raw(SYS_getpeername, fd, sys::word(&peer), sys::word(&size)) == 0;
+}
+
+// TCP_FASTOPEN_CONNECT: connect has done nothing but promise that the first send will.
+void note_deferred(call& c) noexcept {
   sockaddr_storage peer;
-  socklen_t peer_size = sizeof peer;
-  if (sys::raw(SYS_getpeername, c.fd, sys::word(&peer), sys::word(&peer_size)) == 0) {
-    if (is_internet(c.fd)) sys::raw(SYS_connect, c.fd, sys::word(to), size);
-    return 0;
-  }
-  int error = 0;
-  if (!option(c.fd, SO_ERROR, error)) return -EBADF;
-  settle_failure(c.fd);
-  return error != 0 ? -error : -ECONNABORTED;
+  socklen_t size;
+  c.state->deferred = is_internet(c.fd) && !has_peer(c.fd, peer, size);
 }
 
 long connect_by_flag(call& c, long flags, const sockaddr* to, socklen_t size,
@@ -62,7 +50,7 @@ long connect_by_flag(call& c, long flags, const sockaddr* to, socklen_t size,
     sys::raw(SYS_fcntl, c.fd, F_SETFL, flags | O_NONBLOCK);
     const long r = sys::raw(SYS_connect, c.fd, sys::word(to), size);
     sys::raw(SYS_fcntl, c.fd, F_SETFL, flags);
-    if (r == -EINPROGRESS || r == -EALREADY) return finish_connect(c, to, size, deadline);
+    if (r == -EINPROGRESS || r == -EALREADY) return finish_connect(c, deadline);
     if (r != -EAGAIN || is_internet(c.fd)) return r;
     // AF_UNIX with a full backlog: no event tells of room in it.
     const long w = nap(c, deadline);
@@ -79,7 +67,7 @@ long connect_by_operation(call& c, const sockaddr* to, socklen_t size, base::nan
   op.size = size;
   const long r = wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal});
   // io_uring does not join a connection in progress, as a blocking connect does.
-  if (r == -EALREADY) return finish_connect(c, to, size, deadline);
+  if (r == -EALREADY) return finish_connect(c, deadline);
   if (r == -EAGAIN && is_internet(c.fd)) return -EINPROGRESS;
   if (r == -ECONNREFUSED || r == -ECONNRESET || r == -EHOSTUNREACH || r == -ENETUNREACH) settle_failure(c.fd);
   return r;
@@ -127,6 +115,36 @@ long fresh(long fd) noexcept {
 
 }  // namespace
 
+std::atomic<bool> late_connects{false};
+
+bool is_internet(int fd) noexcept {
+  int domain = 0;
+  return option(fd, SO_DOMAIN, domain) && (domain == AF_INET || domain == AF_INET6);
+}
+
+bool is_stream(int fd) noexcept {
+  int type = 0;
+  return option(fd, SO_TYPE, type) && type == SOCK_STREAM;
+}
+
+long finish_connect(call& c, base::nanoseconds deadline) noexcept {
+  do {
+    const long r = wait_ready(c, direction::out, deadline);
+    if (r == -EAGAIN) return -EINPROGRESS;  // SO_SNDTIMEO, as the kernel says it
+    if (r < 0) return r;
+  } while (!ready_now(c.fd, direction::out));
+  sockaddr_storage peer;
+  socklen_t size;
+  if (has_peer(c.fd, peer, size)) {
+    if (is_internet(c.fd)) sys::raw(SYS_connect, c.fd, sys::word(&peer), size);
+    return 0;
+  }
+  int error = 0;
+  if (!option(c.fd, SO_ERROR, error)) return -EBADF;
+  settle_failure(c.fd);
+  return error != 0 ? -error : -ECONNABORTED;
+}
+
 int connect(int fd, const sockaddr* to, socklen_t to_size) noexcept {
   call c(fd, "connect");
   if (c.state == nullptr) return sys::real.connect(fd, to, to_size);
@@ -138,8 +156,10 @@ int connect(int fd, const sockaddr* to, socklen_t to_size) noexcept {
                      type != SOCK_DGRAM && may_wait(c, direction::out, deadline) == 0;
   if (!waits) return static_cast<int>(answer(sys::raw(SYS_connect, fd, sys::word(to), to_size)));
   c.ends_by_signal = deadline != base::never;
-  return static_cast<int>(answer(completes_io(c) ? connect_by_operation(c, to, to_size, deadline)
-                                                 : connect_by_flag(c, flags, to, to_size, deadline)));
+  const long r = completes_io(c) ? connect_by_operation(c, to, to_size, deadline)
+                                 : connect_by_flag(c, flags, to, to_size, deadline);
+  if (r == 0 && late_connects.load(std::memory_order_relaxed)) note_deferred(c);
+  return static_cast<int>(answer(r));
 }
 
 int accept4(int fd, sockaddr* from, socklen_t* from_size, int flags) noexcept {

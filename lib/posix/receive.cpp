@@ -29,13 +29,6 @@ struct patience {
   base::nanoseconds deadline = base::never;
 };
 
-bool is_stream(int fd) noexcept {
-  int type = 0;
-  socklen_t size = sizeof type;
-  return sys::raw(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, sys::word(&type), sys::word(&size)) == 0 &&
-         type == SOCK_STREAM;
-}
-
 // What a receive does besides waiting: `try_now(extra_flags)` makes the call once, `fill(op)` describes it to
 // io_uring.
 template <class TryNow, class Fill>

@@ -8,7 +8,11 @@
 
 #include <atomic>
 
+#include "base/clock.hpp"
+
 namespace coir::posix {
+
+struct call;
 
 ssize_t recv(int fd, void* buffer, size_t size, int flags) noexcept;
 ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockaddr* from, socklen_t* from_size) noexcept;
@@ -26,6 +30,15 @@ int accept4(int fd, sockaddr* from, socklen_t* from_size, int flags) noexcept;
 
 // Whether a patched setsockopt ever set a SO_RCVLOWAT; until then no receive asks for one.
 extern std::atomic<bool> low_marks;
+
+// Whether a patched setsockopt ever set TCP_FASTOPEN_CONNECT; until then no connect looks for its having done
+// nothing yet.
+extern std::atomic<bool> late_connects;
+
+// The end of a connect that started and is not over: 0 or -errno, -EINPROGRESS at `deadline`.
+long finish_connect(call& c, base::nanoseconds deadline) noexcept;
+bool is_internet(int fd) noexcept;
+bool is_stream(int fd) noexcept;
 
 // A socket() of this process returned `fd`.
 void note_new_socket(int fd) noexcept;

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <sys/uio.h>
 
-#include <vector>
+#include <algorithm>
 
 #include "posix/descriptor.hpp"
 #include "posix/files.hpp"
@@ -15,12 +15,16 @@
 namespace coir::posix {
 namespace {
 
-// Sends `total()` bytes by calls of `try_now(done, extra_flags)`, which sends from byte `done` on without
-// waiting.
+// What one call of the kernel takes at most.
+constexpr std::size_t most_bytes = 0x7ffff000;
+
+// Sends `total()` bytes by calls of `try_now(done, flags)`, which sends from byte `done` on without waiting.
 template <class Total, class TryNow>
 long transmit(call& c, int flags, Total total, TryNow try_now) noexcept {
   base::nanoseconds deadline = base::never;
   bool waited = false;
+  const bool may_park = (flags & MSG_DONTWAIT) == 0;
+  bool connects = (flags & MSG_FASTOPEN) != 0 || c.state->deferred;
   std::size_t done = 0;
   // What has been sent counts more than an error; the next call will see that.
   const auto result = [&](long error) noexcept {
@@ -29,16 +33,31 @@ long transmit(call& c, int flags, Total total, TryNow try_now) noexcept {
   };
   for (;;) {
     // The kernel sends no SIGPIPE to whom it can tell a partial count.
-    long r = try_now(done, MSG_DONTWAIT | (done > 0 ? MSG_NOSIGNAL : 0));
+    long r = try_now(done, flags | MSG_DONTWAIT | (done > 0 ? MSG_NOSIGNAL : 0));
+    // It has begun to connect, perhaps with the first bytes: a call that may wait is over when that is.
+    if (__builtin_expect(r == -EINPROGRESS || (connects && r >= 0), 0) && is_internet(c.fd) &&
+        is_stream(c.fd)) {
+      connects = c.state->deferred = false;
+      flags &= ~MSG_FASTOPEN;
+      if (!may_park || may_wait(c, direction::out, deadline) != 0) return r;
+      if (r > 0) done = static_cast<std::size_t>(r);
+      waited = true;
+      c.ends_by_signal = deadline != base::never;
+      const long end = finish_connect(c, deadline);
+      if (end == -EINPROGRESS || end == -EINTR || end == -ECANCELED) return result(end);
+      if (end < 0) return end;
+      if (done >= total() && r >= 0) return result(r);
+      continue;
+    }
     if (r >= 0) {
       done += static_cast<std::size_t>(r);
-      if (__builtin_expect(done >= total() || r == 0, 1)) {
+      if (__builtin_expect(done >= std::min(total(), most_bytes) || r == 0, 1)) {
         if (!waited) charge(c);
         return result(r);
       }
       continue;
     }
-    if (r != -EAGAIN || (flags & MSG_DONTWAIT) != 0) return result(r);
+    if (r != -EAGAIN || !may_park) return result(r);
     if (!waited) {
       if (const int error = may_wait(c, direction::out, deadline)) return result(-error);
       waited = true;
@@ -70,11 +89,11 @@ ssize_t send_some(int fd, output_source& from) noexcept {
   call c(fd, "send");
   return answer(transmit(
       c, 0, [] { return std::size_t{1}; },
-      [&](std::size_t, int extra) -> long {
+      [&](std::size_t, int now_flags) -> long {
         const iovec v = from.rest();
         if (v.iov_len == 0) return 0;
         const long r =
-            sys::raw(SYS_sendto, fd, sys::word(v.iov_base), static_cast<long>(v.iov_len), extra, 0, 0);
+            sys::raw(SYS_sendto, fd, sys::word(v.iov_base), static_cast<long>(v.iov_len), now_flags, 0, 0);
         if (r > 0) from.written(static_cast<std::size_t>(r));
         return r;
       }));
@@ -87,9 +106,9 @@ ssize_t sendto(int fd, const void* buffer, size_t size, int flags, const sockadd
   const char* bytes = static_cast<const char*>(buffer);
   return answer(transmit(
       c, flags, [&] { return size; },
-      [&](std::size_t done, int extra) {
-        return sys::raw(SYS_sendto, fd, sys::word(bytes + done), static_cast<long>(size - done),
-                        flags | extra, sys::word(to), to_size);
+      [&](std::size_t done, int now_flags) {
+        return sys::raw(SYS_sendto, fd, sys::word(bytes + done), static_cast<long>(size - done), now_flags,
+                        sys::word(to), to_size);
       }));
 }
 
@@ -102,7 +121,7 @@ long send_message(int fd, const msghdr* message, int flags) noexcept {
   msghdr now = *message;
   const long r = transmit(
       c, flags, [&] { return rest.total(); },
-      [&](std::size_t done, int extra) -> long {
+      [&](std::size_t done, int now_flags) -> long {
         if (done > 0) {
           if (!rest.skip_to(done)) return -ENOMEM;
           now.msg_control = nullptr;  // ancillary data goes with the first byte
@@ -110,7 +129,7 @@ long send_message(int fd, const msghdr* message, int flags) noexcept {
         }
         now.msg_iov = rest.data();
         now.msg_iovlen = rest.count();
-        return sys::raw(SYS_sendmsg, fd, sys::word(&now), flags | extra);
+        return sys::raw(SYS_sendmsg, fd, sys::word(&now), now_flags);
       });
   if (r >= 0 && message->msg_control != nullptr) note_passed(*message);
   return r;

@@ -72,6 +72,7 @@ fd_state* fd_table::make(int fd) noexcept {
   s->generation = owners_[fd].generation.load(std::memory_order_acquire);  // pairs with the bump in close
   s->registered = 0;
   s->drained = s->hung = s->level_lies = s->refuses_nowait[0] = s->refuses_nowait[1] = false;
+  s->deferred = false;
   s->kind = fd_kind::unknown;
   s->flags_epoch = 0;
   owners_[fd].users.fetch_or(user_bit_, std::memory_order_acq_rel);

@@ -35,11 +35,12 @@ struct alignas(64) fd_state {  // one line
   bool refuses_nowait[2] = {};   // RWF_NOWAIT, to read and to write: terminals, named FIFOs
   fd_kind kind = fd_kind::unknown;
   bool nonblocking = false;               // valid while flags_epoch is the process-wide one
+  bool deferred = false;                  // TCP_FASTOPEN_CONNECT: the first send connects
   bool level_lies = false;                // io_uring: a poll was over for what nobody had asked
   std::uint32_t flags_epoch = 0;          // 0: never asked
   std::uint32_t movers = 0;               // calls on helper threads that move the file's position
-  base::nanoseconds receive_timeout = 0;  // SO_RCVTIMEO; 0: none
-  base::nanoseconds send_timeout = 0;     // SO_SNDTIMEO; 0: none
+  base::nanoseconds receive_timeout = 0;  // SO_RCVTIMEO; 0: none, negative: does not wait
+  base::nanoseconds send_timeout = 0;     // SO_SNDTIMEO, likewise
   base::list<operation> operations;       // started and not done
 };
 

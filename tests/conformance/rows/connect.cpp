@@ -1,6 +1,7 @@
 // connect, as it ends in all its ways.
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -276,4 +277,74 @@ COIR_ROW("connect: SOCK_CLOEXEC sockets and IPv6 ones wait alike") {
               [&](log& c) { COIR_OBSERVE(c, connect(from, reinterpret_cast<sockaddr*>(&address), size)); });
   const descriptor to(accept4(l, nullptr, nullptr, SOCK_CLOEXEC));
   o.check(to >= 0, "accepted");
+}
+
+namespace {
+
+// A listener that takes data with the first packet.
+struct fast_listener : listener {
+  fast_listener() {
+    const int most = 5;
+    COIR_MUST(setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN, &most, sizeof most));
+  }
+};
+
+}  // namespace
+
+COIR_ROW("MSG_FASTOPEN: one call connects and sends all") {
+  const fast_listener l;
+  for (const std::size_t size : {5, 300'000, 5}) {  // the first time there is no cookie for it
+    const std::string data = pattern(size);
+    flow server("server", [&](log& s) {
+      const descriptor c(COIR_MUST(accept(l.fd, nullptr, nullptr)));
+      s.check(read_all(c, size) == data, "all of it arrives");
+      write_all(c, "answer");
+    });
+    const descriptor from = tcp_socket();
+    COIR_OBSERVE(o, sendto(from, data.data(), size, MSG_FASTOPEN, l.where(), l.size));
+    char answer[16];
+    COIR_OBSERVE(o, recv(from, answer, 6, MSG_WAITALL));
+    COIR_OBSERVE(o, connect(from, l.where(), l.size));
+    COIR_OBSERVE(o, send(from, "x", 1, MSG_NOSIGNAL | MSG_FASTOPEN));
+  }
+}
+
+COIR_ROW("MSG_FASTOPEN: by sendmsg, to nobody, and where it means nothing") {
+  const fast_listener l;
+  char byte = 'x';
+  iovec v = {&byte, 1};
+  msghdr m = {};
+  sockaddr_in to = l.address;
+  m.msg_name = &to;
+  m.msg_namelen = sizeof to;
+  m.msg_iov = &v;
+  m.msg_iovlen = 1;
+  const descriptor one = tcp_socket();
+  COIR_OBSERVE(o, sendmsg(one, &m, MSG_FASTOPEN));
+  to = nobody();
+  const descriptor refused = tcp_socket();
+  COIR_OBSERVE(o, sendmsg(refused, &m, MSG_FASTOPEN | MSG_NOSIGNAL));
+  o.say("pending error %d", pending_error(refused));
+  const descriptor refused_too = tcp_socket();
+  COIR_OBSERVE(o, sendto(refused_too, "x", 1, MSG_FASTOPEN, as_address(to), sizeof to));
+  const both_ends datagrams = make(kind::udp);
+  COIR_OBSERVE(o, send(datagrams.a, "x", 1, MSG_FASTOPEN));
+}
+
+COIR_ROW("TCP_FASTOPEN_CONNECT: the first send connects, and waits for it") {
+  const fast_listener l;
+  for (int i = 0; i < 2; ++i) {
+    flow server("server", [&](log& s) {
+      const descriptor c(COIR_MUST(accept(l.fd, nullptr, nullptr)));
+      s.say("%s", read_all(c, 5).c_str());
+    });
+    const descriptor from = tcp_socket();
+    const int on = 1;
+    COIR_MUST(setsockopt(from, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on));
+    COIR_OBSERVE(o, connect(from, l.where(), l.size));
+    COIR_OBSERVE(o, send(from, "hello", 5, 0));
+    sockaddr_in peer;
+    socklen_t size = sizeof peer;
+    COIR_OBSERVE(o, getpeername(from, reinterpret_cast<sockaddr*>(&peer), &size));
+  }
 }
