@@ -1,8 +1,10 @@
 // Sockets.
 #include <netinet/in.h>
+#include <sys/time.h>
 
 #include "patch/hook.hpp"
 #include "posix/close.hpp"
+#include "posix/limits.hpp"
 #include "posix/sockets.hpp"
 
 namespace posix = coir::posix;
@@ -71,7 +73,10 @@ COIR_HOOK int setsockopt(int fd, int level, int name, const void* value, socklen
   const int r = real.setsockopt(fd, level, name, value, size);
   constexpr int tcp_ulp = 31;
   constexpr int tcp_fastopen_connect = 30;
-  if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) posix::flags_changed();
+  if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) {
+    if (r == 0) posix::note_limit(fd, name, static_cast<const timeval*>(value)->tv_sec);
+    posix::flags_changed();
+  }
   if (level == SOL_SOCKET && name == SO_LINGER) posix::linger_used.store(true, std::memory_order_relaxed);
   if (level == SOL_SOCKET && name == SO_RCVLOWAT) posix::low_marks.store(true, std::memory_order_relaxed);
   if (level == IPPROTO_TCP && name == tcp_ulp) posix::not_plain_tcp(fd);

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 
+#include "posix/limits.hpp"
 #include "sys/raw.hpp"
 #include "wait/interrupt.hpp"
 
@@ -84,6 +85,8 @@ void ask_flags(call& c) noexcept {
   if (kind == fd_kind::tcp || kind == fd_kind::socket) {
     if (socket_option(c.fd, SO_RCVTIMEO, t)) s.receive_timeout = from_timeval(t);
     if (socket_option(c.fd, SO_SNDTIMEO, t)) s.send_timeout = from_timeval(t);
+    if (s.receive_timeout == 0 && was_over(c.fd, SO_RCVTIMEO)) s.receive_timeout = -1;
+    if (s.send_timeout == 0 && was_over(c.fd, SO_SNDTIMEO)) s.send_timeout = -1;
   }
   s.flags_epoch = epoch;
 }
@@ -129,13 +132,14 @@ int may_wait(call& c, direction d, base::nanoseconds& deadline) noexcept {
   if (!flags_known(c)) ask_flags(c);
   if (c.state->nonblocking) return EAGAIN;
   const base::nanoseconds limit = d == direction::in ? c.state->receive_timeout : c.state->send_timeout;
+  if (limit < 0) return EAGAIN;
   deadline = limit == 0 ? base::never : base::add_saturated(c.s.now(), limit);
   return 0;
 }
 
 bool known_drained(call& c) noexcept {
   const fd_state& s = *c.state;
-  if (!s.drained || s.nonblocking || !flags_known(c)) return false;
+  if (!s.drained || s.nonblocking || s.receive_timeout < 0 || !flags_known(c)) return false;
   // With epoll an edge must be sure to come; io_uring looks for itself.
   const reactor::reactor* io = c.s.opened_io();
   return io != nullptr && (io->completes_io() || (s.registered & EPOLLIN) != 0);

@@ -45,7 +45,8 @@ bool on_disk(int fd) noexcept;
 bool drains_at_once(int fd) noexcept;
 
 // The kernel said EAGAIN to a call that did not want to wait. 0: the user's call is to wait, until `deadline`
-// (SO_RCVTIMEO, SO_SNDTIMEO, or never). EAGAIN: the description is the user's own non-blocking one.
+// (SO_RCVTIMEO, SO_SNDTIMEO, or never). EAGAIN: the description is the user's own non-blocking one, or the
+// limit is a negative one.
 int may_wait(call& c, direction d, base::nanoseconds& deadline) noexcept;
 
 // Whether a read of this descriptor is sure to find nothing, so that trying first would be a wasted system

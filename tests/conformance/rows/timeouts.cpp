@@ -272,6 +272,35 @@ COIR_ROW("SO_RCVTIMEO: getsockopt tells what was set") {
   }
 }
 
+COIR_ROW("SO_RCVTIMEO and SO_SNDTIMEO: below zero no call waits, until they are set anew") {
+  const timeval below = {-1, 0};
+  const std::string much = pattern(6 << 20);
+  for (const kind k : {kind::tcp, kind::unix_stream, kind::udp}) {
+    const both_ends e = make(k);
+    o.say("%s", name_of(k));
+    COIR_OBSERVE(o, setsockopt(e.a, SOL_SOCKET, SO_RCVTIMEO, &below, sizeof below));
+    COIR_OBSERVE(o, setsockopt(e.a, SOL_SOCKET, SO_SNDTIMEO, &below, sizeof below));
+    const descriptor again(COIR_MUST(dup(e.a)));
+    const stopwatch since;
+    COIR_OBSERVE(o, recv(e.a, buffer, sizeof buffer, 0));
+    COIR_OBSERVE(o, read(again, buffer, sizeof buffer));
+    COIR_OBSERVE(o, recv(e.a, buffer, sizeof buffer, MSG_WAITALL));
+    if (k != kind::udp) {
+      const ssize_t n = send(e.a, much.data(), much.size(), 0);
+      o.say("a part was sent: %s", n > 0 && n < static_cast<ssize_t>(much.size()) ? "yes" : "no");
+    }
+    o.took_no_time(since);
+    set_timeout(again, SO_RCVTIMEO, 0);
+    flow reader("reader", [&](log& r) { COIR_OBSERVE(r, recv(e.a, buffer, sizeof buffer, 0)); });
+    settle();
+    o.say("the reader %s", reader.state());
+    write_all(e.b, "x");
+  }
+  const listener l;
+  COIR_MUST(setsockopt(l.fd, SOL_SOCKET, SO_RCVTIMEO, &below, sizeof below));
+  COIR_OBSERVE(o, accept(l.fd, nullptr, nullptr));
+}
+
 COIR_ROW("SO_RCVTIMEO: an error that comes as the time is over is heard of, by this call or the next") {
   both_ends e = make(kind::tcp);
   both_ends p = make(kind::pipe);
