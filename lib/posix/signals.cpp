@@ -354,7 +354,21 @@ long wait_for_signal(const sigset_t* set, siginfo_t* info, const timespec* durat
   long r = take();
   if (r != -EAGAIN || (duration != nullptr && deadline <= s.now())) return r;
   const int fd = ::signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (fd < 0) return -errno;
+  if (fd < 0 && errno != EMFILE && errno != ENFILE) return -errno;
+  if (fd < 0) {  // then only looking tells
+    const awaited during(*set);
+    recheck again;
+    for (;;) {
+      if (const int error = wait::interrupt_errno(*s.current())) return -error;
+      wait::waiter w(s);
+      w.ended_by = wait::ending_handlers::all_and_stops;
+      const wait::outcome o = wait::park_until(w, name, again.next(s, deadline));
+      r = take();
+      const int error = wait::error_of(o, *s.current());
+      if (r != -EAGAIN || s.now() >= deadline) return r;
+      if (error != 0 && o != wait::outcome::timed_out) return -error;
+    }
+  }
   call c(fd, name);
   if (c.state == nullptr) {
     posix::close(fd);

@@ -7,7 +7,9 @@
 
 namespace coir::reactor {
 
-std::unique_ptr<reactor> make_reactor(fd_table& table) {
+namespace {
+
+std::unique_ptr<reactor> make_chosen(fd_table& table) {
   const sys::reactor_choice choice = sys::read_settings().reactor;
   if (choice != sys::reactor_choice::epoll) {
     if (auto uring = make_uring(table)) return uring;
@@ -17,6 +19,16 @@ std::unique_ptr<reactor> make_reactor(fd_table& table) {
           "coir: COIR_REACTOR=uring: io_uring is missing or forbidden here; expected epoll or auto");
   }
   return make_epoll(table);
+}
+
+}  // namespace
+
+std::unique_ptr<reactor> make_reactor(fd_table& table) try {
+  return make_chosen(table);
+} catch (const std::system_error& e) {
+  const int error = e.code().value();
+  if (error != EMFILE && error != ENFILE && error != ENOMEM) throw;
+  return make_bare();
 }
 
 }  // namespace coir::reactor

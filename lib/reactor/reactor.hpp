@@ -1,4 +1,5 @@
-// The kernel boundary: six calls, three implementations (epoll, io_uring, manual for tests).
+// The kernel boundary: six calls, four implementations (epoll, io_uring, one for want of descriptors, manual
+// for tests).
 //
 // A reactor belongs to one thread, which alone calls it, but for `wake` and `forget_elsewhere`.
 #pragma once
@@ -47,6 +48,13 @@ class reactor {
 
   virtual const char* name() const noexcept = 0;
 
+  // Only where `stopgap`: whether another reactor might be had now.
+  virtual bool wants_successor() noexcept { return false; }
+  // Starts at `to` what was started here and is not done.
+  virtual void hand_over(reactor&) noexcept {}
+
+  // Whether it stands in for another until there are descriptors for that.
+  bool stopgap() const noexcept { return stopgap_; }
   // Whether it has more kinds of operation than poll.
   bool completes_io() const noexcept { return completes_io_; }
   // Operations started and not done.
@@ -70,6 +78,7 @@ class reactor {
   }
 
   bool completes_io_ = false;
+  bool stopgap_ = false;
   unsigned pending_ = 0;
   unsigned unsubmitted_ = 0;
 };
@@ -77,11 +86,15 @@ class reactor {
 // `alone`: the thread waits in it, so that it must know `wake`; else it is asked by `wait(0)` only.
 // Throws std::system_error if the kernel refuses.
 std::unique_ptr<reactor> make_epoll(fd_table& table, bool alone = true);
-// Null where io_uring is missing, forbidden (seccomp, sysctl) or too old.
+// Null where io_uring is missing, forbidden (seccomp, sysctl) or too old. Throws std::system_error if no
+// descriptors are left.
 std::unique_ptr<reactor> make_uring(fd_table& table);
+// The stopgap: needs no descriptor.
+std::unique_ptr<reactor> make_bare();
 
-// The one COIR_REACTOR asks for; by default io_uring where it works, else epoll.
-// Throws std::invalid_argument for a wrong COIR_REACTOR, std::system_error if the wanted one cannot be had.
+// The one COIR_REACTOR asks for; by default io_uring where it works, else epoll; the stopgap if no
+// descriptors are left. Throws std::invalid_argument for a wrong COIR_REACTOR, std::system_error if the
+// wanted one cannot be had.
 std::unique_ptr<reactor> make_reactor(fd_table& table);
 
 }  // namespace coir::reactor

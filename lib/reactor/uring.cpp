@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <system_error>
 
 #include "reactor/reactor.hpp"
 #include "sys/own_fds.hpp"
@@ -58,14 +59,19 @@ class uring final : public reactor {
     p.flags = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL |
               IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
     p.cq_entries = 4096;
-    if (::io_uring_queue_init_params(512, &ring_, &p) < 0) return false;  // < 6.1, or forbidden
+    error_ = -::io_uring_queue_init_params(512, &ring_, &p);
+    if (error_ > 0) return false;  // < 6.1, or forbidden
     open_ = true;
     ring_.ring_fd = ring_.enter_ring_fd = sys::adopt_fd(ring_.ring_fd);
     if ((p.features & IORING_FEAT_EXT_ARG) == 0 || (p.features & IORING_FEAT_NODROP) == 0) return false;
     ::io_uring_register_ring_fd(&ring_);  // saves a descriptor look-up per call; not vital
     wake_fd_ = sys::adopt_fd(sys::raw(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (wake_fd_ < 0) error_ = -wake_fd_;
     return wake_fd_ >= 0 && arm_wake() && enter(0, 0, nullptr) >= 0;  // a filter may allow the one only
   }
+
+  bool lacks_descriptors() const noexcept { return error_ == EMFILE || error_ == ENFILE; }
+  int error() const noexcept { return error_; }
 
   int start(operation& op) noexcept override {
     if (op.kind == op_kind::none) return EOPNOTSUPP;
@@ -285,6 +291,7 @@ class uring final : public reactor {
   std::atomic<reactor*> edges_{nullptr};  // an epoll reactor, once it is needed
   ::io_uring ring_ = {};
   bool open_ = false;
+  int error_ = 0;  // why it could not be opened
   int wake_fd_ = -1;
 };
 
@@ -292,7 +299,10 @@ class uring final : public reactor {
 
 std::unique_ptr<reactor> make_uring(fd_table& table) {
   auto result = std::make_unique<uring>(table);
-  if (!result->open()) return nullptr;
+  if (!result->open()) {
+    if (!result->lacks_descriptors()) return nullptr;
+    throw std::system_error(result->error(), std::system_category(), "coir: io_uring_setup");
+  }
   return result;
 }
 

@@ -336,6 +336,7 @@ fiber* scheduler::wait_for_ready() noexcept {
     // TSan puts handlers off until a call that it intercepts: our sleeps are none, `now` makes one.
     if (__builtin_expect(carried_ != 0, 0) && context::under_tsan() && virtual_now_ == nullptr)
       until = std::min(until, now() + 10'000'000);
+    if (__builtin_expect(io_ != nullptr && io_->stopgap(), 0)) replace_stopgap();
     fall_asleep();
     const bool interrupted = mail().sleep(io_.get(), until);
     wake_up();
@@ -352,6 +353,7 @@ fiber* scheduler::wait_for_ready() noexcept {
 
 void scheduler::wait_once(base::nanoseconds until) noexcept {
   if (!mail().empty()) return poll();  // what arrived may have made a guest fiber ready
+  if (__builtin_expect(io_ != nullptr && io_->stopgap(), 0)) replace_stopgap();
   fall_asleep();
   const bool interrupted = mail().sleep(io_.get(), std::min(until, timers_.next()));
   wake_up();
@@ -396,6 +398,17 @@ void scheduler::end_thread(scheduler* s) noexcept {
     end(s);
   else
     s->thread_over_ = true;
+}
+
+void scheduler::replace_stopgap() noexcept try {
+  if (!io_->wants_successor()) return;
+  auto next = reactor::make_reactor(fds_);
+  if (next->stopgap()) return;
+  io_->hand_over(*next);
+  mail().set_io(next.get());
+  io_ = std::move(next);
+} catch (...) {
+  // Then the next time.
 }
 
 reactor::reactor& scheduler::open_reactor() {

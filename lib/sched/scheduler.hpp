@@ -328,6 +328,7 @@ class scheduler {
   static void end(scheduler* s) noexcept;
   static void entry(context::transfer from) noexcept;
   reactor::reactor& open_reactor();
+  void replace_stopgap() noexcept;
   detail::switch_request guest_park(const char* reason) noexcept;
   void after_fork_with_guest() noexcept;
 

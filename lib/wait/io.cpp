@@ -19,14 +19,13 @@ long perform(sched::scheduler& s, waiting_operation& op, const io_wait& how) noe
   waiter w(s);
   w.ended_by = how.ends_by_signal ? ending_handlers::all_and_stops : ending_handlers::without_restart;
   op.who = &w;
-  reactor::reactor& io = *s.opened_io();
   s.watch();
-  if (const int error = io.start(op); __builtin_expect(error != 0, 0)) return -error;
+  if (const int error = s.opened_io()->start(op); __builtin_expect(error != 0, 0)) return -error;
   const outcome o = park_until(w, how.reason, how.deadline);
   if (__builtin_expect(o == outcome::notified, 1)) return op.result;
 
   // Something else ended the wait. The kernel may still be at it, and may yet succeed.
-  if (!op.done && !io.stop(op)) {
+  if (!op.done && !s.opened_io()->stop(op)) {  // perhaps another than it began at
     waiter last(s);
     op.who = &last;
     last.ends_soon = true;
