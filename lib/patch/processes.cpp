@@ -32,6 +32,13 @@ COIR_NAMED_HOOK(COIR_HOOK, pid_t, wait4, (pid_t pid, int* status, int options, r
 COIR_HOOK int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
   return COIR_COOPERATIVE ? posix::waitid(type, id, info, options) : real.waitid(type, id, info, options);
 }
+// Whether the thread has fibers or not: others may.
+COIR_HOOK [[noreturn]] void _exit(int status) {
+  posix::end_process(status);
+}
+COIR_HOOK [[noreturn]] void _Exit(int status) noexcept {
+  posix::end_process(status);
+}
 COIR_HOOK int system(const char* command) {
   posix::shared_with_child();
   return COIR_COOPERATIVE ? posix::system(command) : real.system(command);

@@ -16,6 +16,7 @@
 #include "posix/patience.hpp"
 #include "posix/signals.hpp"
 #include "sys/raw.hpp"
+#include "sys/real.hpp"
 #include "wait/interrupt.hpp"
 
 #ifndef P_PIDFD
@@ -243,6 +244,11 @@ int start_shell(pid_t& pid, const char* command) noexcept {
 
 void shared_with_child() noexcept {
   reactor::private_epoch.fetch_add(1, std::memory_order_relaxed);
+}
+
+void end_process(int status) noexcept {
+  sched::run_down_process();
+  for (;;) sys::real._exit(status);
 }
 
 int system(const char* command) noexcept {

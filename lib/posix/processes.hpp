@@ -15,4 +15,7 @@ int system(const char* command) noexcept;
 // closed them: what is known of sockets that were this process's alone is void.
 void shared_with_child() noexcept;
 
+// _exit: the kernel lets go of what it does for this process's threads first.
+[[noreturn]] void end_process(int status) noexcept;
+
 }  // namespace coir::posix

@@ -141,6 +141,7 @@ int sigaction(int number, const struct sigaction* now, struct sigaction* before)
       e.run.store(now->sa_sigaction, std::memory_order_release);
     }
     wrapped.sa_sigaction = run_handler;
+    sched::in_handler.store(in_handler, std::memory_order_relaxed);
     sched::telling_handler.store(reinterpret_cast<void*>(run_handler), std::memory_order_release);
     wrapped.sa_flags |= SA_SIGINFO;
     *reinterpret_cast<std::uint64_t*>(&wrapped.sa_mask) &= ~sched::never_blocked;

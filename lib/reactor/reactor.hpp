@@ -53,6 +53,10 @@ class reactor {
   // Starts at `to` what was started here and is not done.
   virtual void hand_over(reactor&) noexcept {}
 
+  // The process ends: cancels what the kernel still does with descriptors, and waits for that, since the
+  // kernel by itself would hold them beyond the end. What is cancelled is never completed.
+  virtual void run_down() noexcept {}
+
   // Whether it stands in for another until there are descriptors for that.
   bool stopgap() const noexcept { return stopgap_; }
   // Whether it has more kinds of operation than poll.

@@ -135,6 +135,27 @@ class uring final : public reactor {
     sys::raw(SYS_write, wake_fd_, sys::word(&one), sizeof one);
   }
 
+  void run_down() noexcept override {
+    if (reaping_) return;  // a signal handler found the thread at it
+    const reactor* e = edges_.load(std::memory_order_relaxed);
+    const unsigned left = e != nullptr ? e->pending() : 0;  // these hold nothing
+    if (pending_ <= left) return;
+    ::io_uring_sqe* sqe = next_sqe();
+    if (sqe == nullptr) return;
+    ::io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+    ::io_uring_sqe_set_data64(sqe, ignore_mark);
+    running_down_ = true;
+    // A disk may take its time; the kernel has to do with that what it can.
+    constexpr base::nanoseconds longest = 200'000'000;
+    const base::nanoseconds until = base::monotonic_now() + longest;
+    while (pending_ > left && base::monotonic_now() < until) {
+      ::__kernel_timespec t = {0, 10'000'000};
+      enter(1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &t);
+      reap();
+    }
+    running_down_ = false;
+  }
+
   const char* name() const noexcept override { return "uring"; }
 
  private:
@@ -257,6 +278,7 @@ class uring final : public reactor {
   bool reap() noexcept {
     unsigned head = *ring_.cq.khead;
     const unsigned first = head;
+    reaping_ = true;
     for (;;) {
       const unsigned tail = __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE);
       if (head == tail) break;
@@ -279,11 +301,16 @@ class uring final : public reactor {
         if (op->kind == op_kind::poll && cqe.res > 0 &&
             (static_cast<std::uint32_t>(cqe.res) & op->events) == 0)
           op->state->level_lies = true;
+        if (__builtin_expect(running_down_, 0) && (cqe.res == -ECANCELED || cqe.res == -EINTR)) {
+          ended(*op, cqe.res);
+          continue;
+        }
         ended(*op, op->closed && cqe.res == -ECANCELED ? -EBADF : cqe.res);
         op->complete(op);
       }
     }
     __atomic_store_n(ring_.cq.khead, head, __ATOMIC_RELEASE);
+    reaping_ = false;
     return head != first;
   }
 
@@ -293,6 +320,8 @@ class uring final : public reactor {
   bool open_ = false;
   int error_ = 0;  // why it could not be opened
   int wake_fd_ = -1;
+  bool running_down_ = false;
+  bool reaping_ = false;
 };
 
 }  // namespace

@@ -118,6 +118,14 @@ void mailbox::set_io(reactor::reactor* io) noexcept {
   lock_.unlock();
 }
 
+bool mailbox::has_ring() noexcept {
+  const busy during;
+  lock_.lock();
+  const bool ring = io_ != nullptr && io_->completes_io();
+  lock_.unlock();
+  return ring;
+}
+
 void mailbox::forget_elsewhere(int fd) noexcept {
   const busy during;
   lock_.lock();

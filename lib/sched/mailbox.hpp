@@ -54,6 +54,9 @@ class mailbox {
   template <class F>
   static void for_each(F&& f);
 
+  // Any thread: whether the owner sleeps now, and whether its reactor completes whole operations.
+  bool sleeps() const noexcept { return asleep_.load(std::memory_order_relaxed) != awake; }
+  bool has_ring() noexcept;
   // The owner made its reactor.
   void set_io(reactor::reactor* io) noexcept;
   // Any thread: has the owner's reactor drop the registrations of a descriptor about to be closed.

@@ -407,12 +407,14 @@ void scheduler::replace_stopgap() noexcept try {
   io_->hand_over(*next);
   mail().set_io(next.get());
   io_ = std::move(next);
+  if (io_->completes_io()) note_ring();
 } catch (...) {
   // Then the next time.
 }
 
 reactor::reactor& scheduler::open_reactor() {
   io_ = reactor::make_reactor(fds_);
+  if (io_->completes_io()) note_ring();
   mail().set_io(io_.get());
   return *io_;
 }

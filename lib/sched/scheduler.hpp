@@ -26,6 +26,7 @@
 #include "sched/fiber.hpp"
 #include "sched/mailbox.hpp"
 #include "sched/pace.hpp"
+#include "sched/run_down.hpp"
 #include "sched/run_queue.hpp"
 #include "sched/timer_wheel.hpp"
 #include "sched/upcalls.hpp"
@@ -240,6 +241,8 @@ class scheduler {
   bool take_own_handler() noexcept { return std::exchange(own_handler_ran_, false); }
   // The fiber whose work the last handler interrupted, if it was one; a wait it began since is none of those.
   const fiber* handled_beside() const noexcept { return handled_beside_; }
+  // The thread is in the reactor or on its way there.
+  bool asleep() const noexcept { return asleep_; }
   // Nobody runs: a handler that runs now has interrupted no fiber.
   bool idle() const noexcept {
     const fiber_state now = current_->state.load(std::memory_order_relaxed);

@@ -38,6 +38,9 @@ R answer(long r) noexcept {
   return static_cast<R>(-1);
 }
 
+void raw_exit(int status) {
+  for (;;) raw(SYS_exit_group, status);
+}
 ssize_t raw_read(int fd, void* b, size_t n) {
   return answer<ssize_t>(raw(SYS_read, fd, word(b), static_cast<long>(n)));
 }

@@ -257,3 +257,28 @@ COIR_ROW("accept: many connections of a unix listener in order") {
     if (write(clients.back(), &i, sizeof i) != sizeof i) break;
   }
 }
+
+COIR_ROW_WITH(own_process,
+              "exit: the port that a flow accepted at is free at once, however the process ends") {
+  enum class way { exit, _exit, _Exit, quick_exit };
+  for (const way w : {way::exit, way::_exit, way::_Exit, way::quick_exit}) {
+    listener l;
+    const pid_t child = COIR_MUST(fork());
+    if (child == 0) {
+      flow acceptor("acceptor", [&](log&) { accept(l.fd, nullptr, nullptr); });
+      flow other("other", [&](log&) { accept(l.fd, nullptr, nullptr); });
+      settle();
+      if (w == way::exit) exit(3);
+      if (w == way::_exit) _exit(3);
+      if (w == way::_Exit) _Exit(3);
+      quick_exit(3);
+    }
+    l.fd.close();
+    int status = 0;
+    COIR_MUST(waitpid(child, &status, 0));
+    o.say("ended with %d", WEXITSTATUS(status));
+    const descriptor again = tcp_socket();
+    COIR_OBSERVE(o, bind(again, l.where(), l.size));
+    COIR_OBSERVE(o, listen(again, 1));
+  }
+}
