@@ -37,7 +37,9 @@ long receive(call& c, int flags, std::size_t wanted, patience& p, TryNow try_now
   const bool may_park = (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) == 0;
   // Also when interrupted: what need not wait goes through.
   bool waited = false;
-  bool try_first = !(may_park && plain && known_drained(c)) || wait::interrupt_pending(*c.s.current());
+  // And below a low mark bytes come without an event.
+  bool try_first = !(may_park && plain && known_drained(c)) || wait::interrupt_pending(*c.s.current()) ||
+                   low_marks.load(std::memory_order_relaxed);
   for (;;) {
     if (try_first) {
       if (p.has_some && was_reset(c)) return 0;

@@ -200,3 +200,23 @@ COIR_ROW("SO_RCVLOWAT: a blocking read waits for that many bytes") {
     drip(e.b, {"two"});
   }
 }
+
+COIR_ROW("SO_RCVLOWAT: after a short read, what is there is returned to who has room for no more") {
+  for (const kind k : sockets) {
+    const both_ends e = make(k);
+    const int least = 6;
+    COIR_MUST(setsockopt(e.a, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least));
+    char data[64];
+    flow reader(name_of(k), [&](log& r) { COIR_OBSERVE(r, recv(e.a, data, sizeof data, 0)); });
+    settle();
+    drip(e.b, {"twelve bytes"});
+    reader.join();
+    drip(e.b, {"few"});
+    set_timeout(e.a, SO_RCVTIMEO, 500'000);
+    const stopwatch since;
+    COIR_OBSERVE(o, recv(e.a, data, 3, 0));
+    drip(e.b, {"few"});
+    COIR_OBSERVE(o, read(e.a, data, 3));
+    o.took_no_time(since);
+  }
+}
