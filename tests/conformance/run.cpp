@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,6 +53,17 @@ void warm_up(const host& h) {
         if (::pipe(ends) != 0) return;
         p.fd = ends[0];
         p.events = POLLIN;
+        ::poll(&p, 1, 1);
+        ::close(ends[0]);
+        ::close(ends[1]);
+        // And for room beside a peer that has shut down.
+        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return;
+        const char some[4096] = {};
+        ::shutdown(ends[1], SHUT_WR);
+        while (::send(ends[0], some, sizeof some, MSG_DONTWAIT) > 0) {
+        }
+        p.fd = ends[0];
+        p.events = POLLOUT;
         ::poll(&p, 1, 1);
         ::close(ends[0]);
         ::close(ends[1]);

@@ -28,85 +28,118 @@ class all_numbers {
   std::vector<descriptor> taken_;
 };
 
+// Runs `body` in a child, which has waited for nothing yet, and notes the lines that it returns.
+void in_child(log& o, const std::function<std::string()>& body) {
+  both_ends p = make(kind::pipe);
+  const pid_t child = COIR_MUST(fork());
+  if (child == 0) {
+    write_all(p.b, body());
+    _exit(0);
+  }
+  p.b.close();
+  const std::string lines = read_all(p.a);
+  for (std::size_t at = 0; at < lines.size();) {
+    const std::size_t end = lines.find('\n', at);
+    o.say("%s", lines.substr(at, end - at).c_str());
+    at = end + 1;
+  }
+  COIR_MUST(waitpid(child, nullptr, 0));
+}
+
+std::string line(const char* what, long result) {
+  return std::string(what) + " -> " + std::to_string(result) +
+         (result < 0 ? std::string(" ") + name_of_error(errno) : std::string()) + "\n";
+}
+
 }  // namespace
 
 COIR_ROW_WITH(own_process, "no descriptor left: what waits first waits as ever, and each for its own") {
-  both_ends pipe = make(kind::pipe), pair = make(kind::unix_stream), other = make(kind::udp);
-  const listener l;
-  const descriptor from = tcp_socket();
-  const descriptor poller(COIR_MUST(epoll_create1(0)));
-  epoll_event event = {};
-  event.events = EPOLLIN;
-  COIR_MUST(epoll_ctl(poller, EPOLL_CTL_ADD, other.a, &event));
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGUSR1);
-  COIR_MUST(sigprocmask(SIG_BLOCK, &set, nullptr));
-  const pid_t child = COIR_MUST(fork());
-  if (child == 0) {
-    nap(100);
-    _exit(4);
-  }
-  char data[64];
-  {
-    const all_numbers taken;
-    flow reader("reader", [&](log& r) { COIR_OBSERVE(r, read(pipe.a, data, 8)); });
-    flow receiver("receiver", [&](log& r) { COIR_OBSERVE(r, recv(pair.a, data + 8, 8, 0)); });
-    flow polling("polling", [&](log& r) {
-      pollfd p = {l.fd, POLLIN, 0};
-      COIR_OBSERVE(r, poll(&p, 1, 3000));
-      COIR_OBSERVE(r, accept(l.fd, nullptr, nullptr));
-    });
-    flow waiting("waiting", [&](log& r) {
-      epoll_event found;
-      COIR_OBSERVE(r, epoll_wait(poller, &found, 1, 3000));
-    });
-    flow for_signal("for a signal", [&](log& r) {
-      int number = 0;
-      COIR_OBSERVE(r, sigwait(&set, &number));
-    });
-    flow limited("limited", [&](log& r) {
-      set_timeout(other.b, SO_RCVTIMEO, 30'000);
-      const stopwatch since;
-      COIR_OBSERVE(r, recv(other.b, data + 16, 8, 0));
-      r.took(since, 30);
-    });
-    flow parent("parent", [&](log& r) {
-      int status = 0;
-      r.say("the child %s", waitpid(child, &status, 0) == child ? "ended" : "is lost");
-      r.say("with %d", WEXITSTATUS(status));
-    });
+  in_child(o, [] {
+    both_ends pipe = make(kind::pipe), pair = make(kind::unix_stream), other = make(kind::udp);
+    const listener l;
+    const descriptor from = tcp_socket();
+    const descriptor poller(COIR_MUST(epoll_create1(0)));
+    epoll_event event = {};
+    event.events = EPOLLIN;
+    COIR_MUST(epoll_ctl(poller, EPOLL_CTL_ADD, other.a, &event));
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    COIR_MUST(sigprocmask(SIG_BLOCK, &set, nullptr));
+    const pid_t child = COIR_MUST(fork());
+    if (child == 0) {
+      nap(100);
+      _exit(4);
+    }
+    char data[64];
+    std::string said[9];
+    {
+      const all_numbers taken;
+      flow reader("reader", [&](log&) { said[0] = line("read", read(pipe.a, data, 8)); });
+      flow receiver("receiver", [&](log&) { said[1] = line("recv", recv(pair.a, data + 8, 8, 0)); });
+      flow polling("polling", [&](log&) {
+        pollfd p = {l.fd, POLLIN, 0};
+        said[2] = line("poll", poll(&p, 1, 3000));
+        said[2] += line("accept", accept(l.fd, nullptr, nullptr));
+      });
+      flow waiting("waiting", [&](log&) {
+        epoll_event found;
+        said[3] = line("epoll_wait", epoll_wait(poller, &found, 1, 3000));
+      });
+      flow for_signal("for a signal", [&](log&) {
+        int number = 0;
+        said[4] = line("sigwait", sigwait(&set, &number));
+      });
+      flow limited("limited", [&](log&) {
+        set_timeout(other.b, SO_RCVTIMEO, 30'000);
+        said[5] = line("recv with a limit", recv(other.b, data + 16, 8, 0));
+      });
+      flow parent("parent", [&](log&) {
+        int status = 0;
+        said[6] = line("waitpid", waitpid(child, &status, 0) == child ? WEXITSTATUS(status) : -1);
+      });
+      settle();
+      said[7] = std::string("the reader ") + reader.state() + ", the receiver " + receiver.state() + "\n";
+      limited.join();
+      said[7] += line("connect", connect(from, l.where(), l.size));
+      write_all(pipe.b, "hi");
+      write_all(pair.b, "you");
+      write_all(other.b, "x");
+      kill(getpid(), SIGUSR1);
+    }
+    // There are numbers again.
+    flow reader("reader, later", [&](log&) { said[8] = line("read", read(pipe.a, data, 8)); });
     settle();
-    o.say("the reader %s, the receiver %s", reader.state(), receiver.state());
-    limited.join();
-    COIR_OBSERVE(o, connect(from, l.where(), l.size));
-    write_all(pipe.b, "hi");
-    write_all(pair.b, "you");
-    write_all(other.b, "x");
-    kill(getpid(), SIGUSR1);
-  }
-  // There are numbers again.
-  flow reader("reader, later", [&](log& r) { COIR_OBSERVE(r, read(pipe.a, data, 8)); });
-  settle();
-  o.say("the reader %s", reader.state());
-  write_all(pipe.b, "again");
+    write_all(pipe.b, "again");
+    reader.join();
+    std::string all;
+    for (const std::string& one : said) all += one;
+    return all;
+  });
 }
 
 COIR_ROW_WITH(own_process,
               "no descriptor left: a wait that began then goes on when there are numbers again") {
-  both_ends e = make(kind::tcp);
-  char data[8];
-  flow reader("reader", [&](log& r) { COIR_OBSERVE(r, read(e.a, data, sizeof data)); });
-  {
-    const all_numbers taken;
-    settle();
-    nap(10);
-  }
-  nap(20);
-  o.say("the reader %s", reader.state());
-  const both_ends new_ones = make(kind::pipe);
-  flow other("other", [&](log& r) { COIR_OBSERVE(r, read(new_ones.a, data, sizeof data)); });
-  settle();
-  write_all(new_ones.b, "new");
-  write_all(e.b, "hello");
+  in_child(o, [] {
+    both_ends e = make(kind::tcp);
+    char data[16];
+    std::string said;
+    {
+      flow reader("reader", [&](log&) { said += line("read", read(e.a, data, 8)); });
+      {
+        const all_numbers taken;
+        settle();
+        nap(10);
+      }
+      nap(20);
+      said += std::string("the reader ") + reader.state() + "\n";
+      const both_ends new_ones = make(kind::pipe);
+      flow other("other", [&](log&) { said += line("read", read(new_ones.a, data + 8, 8)); });
+      settle();
+      write_all(new_ones.b, "new");
+      other.join();
+      write_all(e.b, "hello");
+    }
+    return said;
+  });
 }
