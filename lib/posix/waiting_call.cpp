@@ -1,6 +1,7 @@
 #include "posix/waiting_call.hpp"
 
 #include <asm/ioctls.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/sockios.h>
