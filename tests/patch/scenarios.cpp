@@ -335,11 +335,18 @@ int plugin() {
   return 0;
 }
 
-// What need not wait: other fibers do not get their turn, since no helper thread is asked.
+// What need not wait: other fibers do not get their turn, since no helper thread is asked. Who has had the
+// thread for long gives way all the same (a first call loads what it needs; the machine is loaded): once of
+// some times is enough.
 int at_once() {
-  const auto direct = [](const char* name, const std::function<bool()>& call) {
-    bool right = false;
-    const bool others = lets_others_run([&] { right = call(); });
+  const auto direct = [](
+                          const char* name, const std::function<bool()>& call,
+                          const std::function<void()>& prepare = [] {}) {
+    bool right = true, others = true;
+    for (int attempt = 0; right && others && attempt < 20; ++attempt) {
+      prepare();
+      others = lets_others_run([&] { right = call(); });
+    }
     say(name, right && !others);
   };
   sockaddr_in a = {};
@@ -383,18 +390,26 @@ int at_once() {
   direct("fsync of memory", [&] { return ::write(memory, "x", 1) == 1 && ::fsync(memory) == 0; });
   direct("fdatasync of nothing", [] { return ::fdatasync(-1) == -1 && errno == EBADF; });
   const int more = ::memfd_create("more", MFD_CLOEXEC);
-  off_t from = 0;
-  direct("sendfile from memory to memory", [&] { return ::sendfile(more, memory, &from, 1) == 1; });
-  off64_t begin = 0;
-  direct("copy_file_range in memory",
-         [&] { return ::copy_file_range(memory, &begin, more, nullptr, 1, 0) == 1 || errno == EXDEV; });
+  direct("sendfile from memory to memory", [&] {
+    off_t from = 0;
+    return ::sendfile(more, memory, &from, 1) == 1;
+  });
+  direct("copy_file_range in memory", [&] {
+    off64_t from = 0;
+    return ::copy_file_range(memory, &from, more, nullptr, 1, 0) == 1 || errno == EXDEV;
+  });
   direct("tcdrain of no terminal", [&] { return ::tcdrain(ends[0]) == -1 && errno == ENOTTY; });
-  const pid_t child = ::fork();
-  if (child == 0) ::_exit(3);
-  siginfo_t ended;
-  ::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT);
+  pid_t child = 0;
+  const auto end_a_child = [&] {
+    child = ::fork();
+    if (child == 0) ::_exit(3);
+    siginfo_t ended;
+    ::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT);
+  };
   int status = 0;
-  direct("waitpid of a child that has ended", [&] { return ::waitpid(child, &status, 0) == child; });
+  direct(
+      "waitpid of a child that has ended", [&] { return ::waitpid(child, &status, 0) == child; },
+      end_a_child);
   direct("wait without children", [] { return ::wait(nullptr) == -1 && errno == ECHILD; });
   struct {
     long type;
@@ -402,17 +417,24 @@ int at_once() {
   } message = {1, "message"};
   const int queue = ::msgget(IPC_PRIVATE, 0600);
   direct("msgsnd with room", [&] { return ::msgsnd(queue, &message, 8, 0) == 0; });
-  direct("msgrcv of a message", [&] { return ::msgrcv(queue, &message, 8, 0, 0) == 8; });
+  direct(
+      "msgrcv of a message", [&] { return ::msgrcv(queue, &message, 8, 0, 0) == 8; },
+      [&] { ::msgsnd(queue, &message, 8, IPC_NOWAIT); });
   ::msgctl(queue, IPC_RMID, nullptr);
   const int set = ::semget(IPC_PRIVATE, 1, 0600);
   sembuf up = {0, 1, 0}, down = {0, -1, 0};
   direct("semop up", [&] { return ::semop(set, &up, 1) == 0; });
-  direct("semop down", [&] { return ::semop(set, &down, 1) == 0; });
+  direct(
+      "semop down", [&] { return ::semop(set, &down, 1) == 0; }, [&] { ::semop(set, &up, 1); });
   ::semctl(set, 0, IPC_RMID);
-  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const linger lingers = {1, 5};
-  ::setsockopt(listener, SOL_SOCKET, SO_LINGER, &lingers, sizeof lingers);
-  direct("close of what cannot linger", [&] { return ::close(listener) == 0; });
+  int unconnected = -1;
+  direct(
+      "close of what cannot linger", [&] { return ::close(unconnected) == 0; },
+      [&] {
+        unconnected = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const linger lingers = {1, 5};
+        ::setsockopt(unconnected, SOL_SOCKET, SO_LINGER, &lingers, sizeof lingers);
+      });
   return 0;
 }
 

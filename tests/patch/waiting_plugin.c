@@ -1,5 +1,4 @@
 // A plugin whose constructor waits: by itself, and for a look-up for which libc opens another object.
-#define _GNU_SOURCE
 #include <netdb.h>
 #include <string.h>
 #include <unistd.h>

@@ -386,7 +386,7 @@ TEST_CASE_METHOD(virtual_time, "map: other fibers get their turn while calls do 
             .size() == 100'000);
   other.cancel();
   other.join();
-  CHECK(turns > 100);
+  CHECK(turns > 90);  // two fibers of the mapping, of which each makes at most 512 calls before it gives way
 }
 
 TEST_CASE_METHOD(virtual_time, "map: a million empty tasks") {

@@ -202,7 +202,7 @@ TEST_CASE("on_signal: a function that throws is reported, and called again the n
     text = err.text();
   }
   CHECK(calls == 2);
-  CHECK(contains(text, "\"on_signal\" threw std::runtime_error: from the function"));
+  CHECK(contains(text, "ended by std::runtime_error: from the function"));
 }
 
 TEST_CASE("on_signal: each thread that asks is told") {

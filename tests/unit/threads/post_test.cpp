@@ -133,7 +133,6 @@ TEST_CASE("post: what a thread does not come to before its end fails, and is des
   coir::future<void> late, later;
   on_thread([&] {
     const auto here = coir::this_thread_handle();
-    late = coir::post(here, [c = counted()] {});
     if (GENERATE(false, true)) {
       coir::spawn([&, here] {
         this_fiber::yield();
@@ -142,6 +141,7 @@ TEST_CASE("post: what a thread does not come to before its end fails, and is des
       });
       this_fiber::yield();
     }
+    late = coir::post(here, [c = counted()] {});
   });
   CHECK(code_of([&] { late.get(); }) == std::errc::no_such_process);
   if (later.valid()) CHECK(code_of([&] { later.get(); }) == std::errc::no_such_process);
