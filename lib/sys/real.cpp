@@ -325,7 +325,8 @@ int raw_ioctl(int fd, unsigned long request, ...) {
 // What stands behind the hooks, until the constructor has asked for all. An allocator's lock comes here, so
 // this must not allocate: dlopen would.
 void* look_up(const char* name) noexcept {
-  void* found = coir_patch_behind != nullptr ? coir_patch_behind(name) : ::dlsym(RTLD_DEFAULT, name);
+  void* found = coir_patch_behind != nullptr ? coir_patch_behind(name) : nullptr;
+  if (found == nullptr) found = ::dlsym(RTLD_DEFAULT, name);  // libc comes before the patch, and first of all
   if (found != nullptr) return found;
   base::text_out(2).text("coir: this C library has no ").text(name).text("\n");
   base::misused("expected glibc (of a fully static program: linked as its pkg-config file says)");
