@@ -113,7 +113,7 @@ class bare final : public reactor {
         continue;
       }
       op->state->drained = false;
-      ended(*op, hit & op->events);
+      ended(*op, static_cast<unsigned short>(hit) & op->events);
       if (!op->complete(op)) asked_[i].revents = 0;
     }
     waiting_.resize(kept);
