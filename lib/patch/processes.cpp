@@ -33,10 +33,10 @@ COIR_HOOK int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
   return COIR_COOPERATIVE ? posix::waitid(type, id, info, options) : real.waitid(type, id, info, options);
 }
 // Whether the thread has fibers or not: others may.
-COIR_HOOK [[noreturn]] void _exit(int status) {
+COIR_HOOK __attribute__((noreturn)) void _exit(int status) {
   posix::end_process(status);
 }
-COIR_HOOK [[noreturn]] void _Exit(int status) noexcept {
+COIR_HOOK __attribute__((noreturn)) void _Exit(int status) noexcept {
   posix::end_process(status);
 }
 COIR_HOOK int system(const char* command) {
