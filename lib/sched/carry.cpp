@@ -140,12 +140,13 @@ std::uint64_t scheduler::mask_of_all() noexcept {
   if (own_masks_changed_) {
     own_masks_changed_ = false;
     all_own_masks_ = ~std::uint64_t{0};
-    if (main_.has_signal_mask) all_own_masks_ &= main_.signal_mask;
+    if (main_.has_signal_mask && !main_left_behind_) all_own_masks_ &= main_.signal_mask;
     for (base::list_node* n = fibers_.next; n != &fibers_; n = n->next)
       if (fiber_of(n)->has_signal_mask) all_own_masks_ &= fiber_of(n)->signal_mask;
   }
   std::uint64_t all = own_masks_ != 0 ? all_own_masks_ : ~std::uint64_t{0};
-  if (own_masks_ <= live_) all &= common_mask_;
+  const std::uint32_t fibers = live_ + (main_left_behind_ ? 0 : 1);
+  if (own_masks_ < fibers) all &= common_mask_;
   return overlaid_ ? all & overlay_mask_ : all;
 }
 
