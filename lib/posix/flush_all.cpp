@@ -56,7 +56,7 @@ class turn {
   bool held_;
 };
 
-bool write_out(FILE* f) noexcept {
+bool write_out(FILE* f) {
   if (detail::cooperative != 0 && !stream::flush(f)) return false;
   if (!has_output(f)) return true;
   return f->_mode > 0 ? sys::real.fflush_unlocked(f) != EOF : sys::real.__overflow(f, EOF) != EOF;
@@ -112,7 +112,7 @@ int flush_each() {
 
 }  // namespace
 
-int flush_all() noexcept {
+int flush_all() {
   try {
     return flush_each();
   } catch (const std::bad_alloc&) {

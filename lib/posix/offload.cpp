@@ -52,12 +52,16 @@ void raise_here(scheduler& s, std::uint64_t signals) noexcept {
   }
 }
 
-// On the thread of a fiber that is alone there. As on a helper, nothing is patched.
+// On the thread of a fiber that is alone there. As on a helper, nothing is patched, and pthread_cancel ends
+// nothing: its unwinding would meet noexcept.
 template <class F>
 void right_here(scheduler& s, F f) noexcept {
+  int before;
+  ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
   s.switch_patch_off(1);
   f();
   s.switch_patch_off(-1);
+  ::pthread_setcancelstate(before, nullptr);
 }
 
 void work(wait::thread_job* self) noexcept {

@@ -13,7 +13,7 @@ int putc(int value, FILE* f) noexcept;
 int overflow(FILE* f, int value) noexcept;  // the buffer is full: what the C headers make of putc_unlocked
 int fflush(FILE* f) noexcept;
 // (any) fflush(nullptr).
-int flush_all() noexcept;
+int flush_all();
 // `flag`: of the _chk functions; negative: the plain ones.
 int vfprintf(FILE* f, int flag, const char* format, va_list rest) noexcept;
 int vdprintf(int fd, int flag, const char* format, va_list rest) noexcept;

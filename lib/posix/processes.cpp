@@ -247,7 +247,8 @@ void shared_with_child() noexcept {
 }
 
 void end_process(int status) noexcept {
-  sched::run_down_process();
+  // A handler that coir does not know of may have interrupted malloc, or coir itself.
+  if (!sched::has_other_handlers()) sched::run_down_process();
   for (;;) sys::real._exit(status);
 }
 

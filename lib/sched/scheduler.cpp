@@ -276,10 +276,11 @@ bool scheduler::look() noexcept {
   return enough;
 }
 
-// In a crowd, whom this makes ready is urgent.
+// In a crowd, whom time or I/O makes ready is urgent. Mail is not: what is posted keeps its order.
 void scheduler::poll_into_queue(bool crowd) noexcept {
+  poll_mail();
   const std::uint32_t before = queue_.size();
-  poll();
+  poll_kernel();
   if (!crowd) return;
   urgent_list found;
   for (std::uint32_t n = queue_.size() - before; n != 0; --n) {
@@ -307,6 +308,11 @@ void scheduler::let_urgent_in() noexcept {
 }
 
 void scheduler::poll() noexcept {
+  poll_mail();
+  poll_kernel();
+}
+
+void scheduler::poll_mail() noexcept {
   if (__builtin_expect(!base::tick_rate::known(), 0)) base::tick_rate::measure();
   pace_.begin(ticks());
   if (__builtin_expect(mask_known(), 0)) {  // signals for those who wait
@@ -314,6 +320,9 @@ void scheduler::poll() noexcept {
     wake_up();
   }
   if (!mail().empty()) mail().deliver_all();
+}
+
+void scheduler::poll_kernel() noexcept {
   if (io_ != nullptr && io_->busy()) io_->wait(0);
   if (!timers_.empty()) timers_.fire_due(now());
 }

@@ -341,6 +341,8 @@ class scheduler {
   // The budget is spent: looks at the clock, polls if the turn is over, and grants a new one. True if the
   // current fiber has made calls for a turn.
   bool look() noexcept;
+  void poll_mail() noexcept;
+  void poll_kernel() noexcept;
   void poll_into_queue(bool crowd) noexcept;
   void let_urgent_in() noexcept;
   bool watched() const noexcept { return !timers_.empty() || (io_ != nullptr && io_->busy()); }
