@@ -295,8 +295,12 @@ void scheduler::poll_into_queue(bool crowd) noexcept {
 }
 
 // The first of them to the head of the queue, or, if that would soon be empty, all of them to its end (I4).
+// None before the one that the last went ahead of has had its turn: calls that do not wait spend the grant,
+// too.
 void scheduler::let_urgent_in() noexcept {
   const bool all = queue_.size() < 3;
+  if (!all && (queue_.front() == passed_ || queue_.front() == let_in_)) return;
+  if (!all) passed_ = queue_.front(), let_in_ = fiber_at(urgent_.first);
   do {
     fiber* f = fiber_at(urgent_.first);
     urgent_.first = urgent_.first->next_in_inbox;

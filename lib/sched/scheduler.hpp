@@ -429,6 +429,8 @@ class scheduler {
   pace pace_;
   calls_in_a_row calls_;
   urgent_list urgent_;
+  const fiber* let_in_ = nullptr;  // the last that was urgent, and whom it went ahead of: compared only
+  const fiber* passed_ = nullptr;
   base::nanoseconds seen_now_ = 0;  // what `now` last returned: deadlines are made from it
   std::unique_ptr<reactor::reactor> io_;
   std::uint64_t next_id_;
