@@ -268,8 +268,8 @@ bool scheduler::look() noexcept {
   if (over && guest_ == nullptr) poll_into_queue(pace_.long_round(queue_.size(), turn));
   if (over && guest_ != nullptr) pace_.pass();  // its dispatcher polls
   if (__builtin_expect(urgent_.first != nullptr, 0)) {
-    let_urgent_in();
-    budget_ = pace_.grant_exactly(2);  // the next one goes to the others
+    // The one let in runs, then who it went ahead of: then the next may come.
+    budget_ = pace_.grant_exactly(let_urgent_in() ? 2 : 1);
   } else {
     budget_ = pace_.grant(watched() ? pace::watchful : pace::most);
   }
@@ -297,9 +297,9 @@ void scheduler::poll_into_queue(bool crowd) noexcept {
 // The first of them to the head of the queue, or, if that would soon be empty, all of them to its end (I4).
 // None before the one that the last went ahead of has had its turn: calls that do not wait spend the grant,
 // too.
-void scheduler::let_urgent_in() noexcept {
+bool scheduler::let_urgent_in() noexcept {
   const bool all = queue_.size() < 3;
-  if (!all && (queue_.front() == passed_ || queue_.front() == let_in_)) return;
+  if (!all && (queue_.front() == passed_ || queue_.front() == let_in_)) return false;
   if (!all) passed_ = queue_.front(), let_in_ = fiber_at(urgent_.first);
   do {
     fiber* f = fiber_at(urgent_.first);
@@ -309,6 +309,7 @@ void scheduler::let_urgent_in() noexcept {
     else
       queue_.push_front(f);
   } while (all && urgent_.first != nullptr);
+  return true;
 }
 
 void scheduler::poll() noexcept {

@@ -344,7 +344,7 @@ class scheduler {
   void poll_mail() noexcept;
   void poll_kernel() noexcept;
   void poll_into_queue(bool crowd) noexcept;
-  void let_urgent_in() noexcept;
+  bool let_urgent_in() noexcept;
   bool watched() const noexcept { return !timers_.empty() || (io_ != nullptr && io_->busy()); }
   std::uint64_t ticks() const noexcept {
     return __builtin_expect(virtual_now_ != nullptr, 0) ? static_cast<std::uint64_t>(*virtual_now_)
