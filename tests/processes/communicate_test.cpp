@@ -32,14 +32,21 @@ TEST_CASE("communicate: much input and output at once") {
 
 TEST_CASE("communicate: other fibers run meanwhile") {
   with_children([] {
-    int ticks = 0;
-    auto ticker = coir::spawn([&] {
-      for (;; ++ticks) this_fiber::yield();
+    int hold[2];
+    REQUIRE(::pipe2(hold, O_CLOEXEC) == 0);
+    auto other = coir::spawn([&] {
+      for (int i = 0; i < 10; ++i) this_fiber::yield();
+      CHECK(::write(hold[1], "go\n", 3) == 3);
     });
-    CHECK(subprocess::run({"cat"}, all_pipes, std::string(1 << 20, 'x')).out.size() == 1 << 20);
-    ticker.cancel();
-    ticker.join();
-    CHECK(ticks > 10);
+    const auto r = subprocess::run(
+        subprocess::shell("cat; read word <&2; echo $word"),
+        {.in = redirect::pipe(), .out = redirect::pipe(), .err = redirect::descriptor(hold[0])},
+        std::string(1 << 20, 'x'));
+    CHECK(r.out.size() == (1 << 20) + 3);
+    CHECK(r.out.substr(1 << 20) == "go\n");
+    other.join();
+    ::close(hold[0]);
+    ::close(hold[1]);
   });
 }
 
