@@ -22,15 +22,4 @@ void with_children(F&& f) {
   CHECK(no_children());
 }
 
-// Lets other fibers run until `done()`.
-template <class F>
-bool comes_true(F done) {
-  const stopwatch waited;
-  while (!done()) {
-    if (waited.elapsed() > patience) return false;
-    coir::this_fiber::sleep_for(1ms);
-  }
-  return true;
-}
-
 }  // namespace unit

@@ -3,6 +3,8 @@
 // test is exact.
 #pragma once
 
+#include <coir/coir.hpp>
+
 #include <chrono>
 #include <exception>
 #include <thread>
@@ -64,5 +66,16 @@ class stopwatch {
 
 // How much longer than meant a step may take on a loaded machine before the test fails.
 inline constexpr auto patience = 20s;
+
+// Lets other fibers run until `done()`.
+template <class F>
+bool comes_true(F done) {
+  const stopwatch waited;
+  while (!done()) {
+    if (waited.elapsed() > patience) return false;
+    coir::this_fiber::sleep_for(1ms);
+  }
+  return true;
+}
 
 }  // namespace unit
