@@ -136,17 +136,22 @@ void refresh(sched::fiber& f) noexcept {
   f.pending = pending;
 }
 
-void deliver(sched::fiber& f, interrupt what) noexcept {
+bool deliver(sched::fiber& f, interrupt what) noexcept {
   f.interrupts = static_cast<std::uint8_t>(f.interrupts | what);
   refresh(f);
   waiter* w = f.waiting;
-  if (w == nullptr || w->heeds_handlers_only || heard(f) == 0) return;
-  if (w->claim(outcome::interrupted)) w->wake();
+  if (w == nullptr || w->heeds_handlers_only || heard(f) == 0) return false;
+  if (!w->claim(outcome::interrupted)) return false;
+  w->wake();
+  return true;
 }
 
 void cancel_fiber(sched::fiber& f) noexcept {
   if (f.done()) return;
-  if (f.home == sched::scheduler::existing()) return deliver(f, cancel);
+  if (f.home == sched::scheduler::existing()) {
+    deliver(f, cancel);
+    return;
+  }
   try {
     send(f, nullptr);
   } catch (const std::bad_alloc&) {
@@ -159,6 +164,11 @@ void raise_in_fiber(sched::fiber& f, std::exception_ptr error) {
   if (f.home != sched::scheduler::existing()) return send(f, std::move(error));
   f.raised = std::move(error);
   deliver(f, raise);
+}
+
+// It hears of a timeout now.
+void settle_timeouts(const sched::fiber& f) noexcept {
+  for (timeout_scope* t = f.timeouts; t != nullptr; t = t->outer_) t->owed_ = false;
 }
 
 void throw_interrupt(sched::fiber& f) {
@@ -178,6 +188,7 @@ void throw_interrupt(sched::fiber& f) {
   timeout_scope* scope = first_expired(f);
   COIR_CHECK(scope != nullptr);
   scope->told_ = timeout_scope::told::by_exception;
+  settle_timeouts(f);
   throw timed_out(scope);
 }
 
@@ -202,6 +213,7 @@ int interrupt_errno(const sched::fiber& f) noexcept {
   timeout_scope* scope = first_expired(f);
   if (scope != nullptr && scope->told_ == timeout_scope::told::nobody)
     scope->told_ = timeout_scope::told::by_error;
+  settle_timeouts(f);
   return ETIMEDOUT;
 }
 
@@ -251,10 +263,9 @@ timeout_scope::~timeout_scope() {
 
 void timeout_scope::cancel() noexcept {
   if (timer_.armed()) fiber_->home->remove_timer(&timer_);
-  // Another fiber cancels or resets it, after it has ended a wait that the owner has not returned from: too
-  // late.
-  const waiter* w = fiber_->waiting;
-  if (expired_ && w != nullptr && w->result.load(std::memory_order_relaxed) == outcome::interrupted) return;
+  // Another fiber cancels or resets it, after it has ended a wait whose caller has not been told: too late.
+  if (owed_ && fiber_->home->current() != fiber_) return;
+  owed_ = false;
   expired_ = false;
   told_ = told::nobody;
   refresh(*fiber_);
@@ -268,7 +279,7 @@ void timeout_scope::reset(base::nanoseconds deadline) noexcept {
 void timeout_scope::on_expiry(sched::timer* t) noexcept {
   timeout_scope* scope = static_cast<scope_timer*>(t)->scope;
   scope->expired_ = true;
-  deliver(*scope->fiber_, timeout_expired);
+  if (deliver(*scope->fiber_, timeout_expired)) scope->owed_ = true;
 }
 
 timeout_scope* first_expired(const sched::fiber& f) noexcept {

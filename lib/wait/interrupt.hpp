@@ -64,14 +64,16 @@ int interrupt_errno(const sched::fiber& f) noexcept;
 // What was thrown for `scope` becomes an ETIMEDOUT for its caller.
 void told_by_error(const void* scope) noexcept;
 // The same for how a wait of `f` ended, after which there is nothing more to ask: also EINTR, if a handler
-// ended it; 0 if neither did.
+// ended it; 0 only if neither did.
 inline int error_of(outcome o, const sched::fiber& f) noexcept {
   if (__builtin_expect(o == outcome::signalled, 0)) return EINTR;
-  return o == outcome::interrupted ? interrupt_errno(f) : 0;
+  if (__builtin_expect(o != outcome::interrupted, 1)) return 0;
+  const int error = interrupt_errno(f);
+  return error != 0 ? error : EINTR;
 }
 
-// Sets an interrupt on a fiber of this thread, and ends its wait if it may be ended.
-void deliver(sched::fiber& f, interrupt what) noexcept;
+// Sets an interrupt on a fiber of this thread, and ends its wait if it may be ended; true if it did.
+bool deliver(sched::fiber& f, interrupt what) noexcept;
 // Recomputes fiber::pending.
 void refresh(sched::fiber& f) noexcept;
 
@@ -106,6 +108,7 @@ class timeout_scope {
   friend mode begin_wait_unwinding(sched::fiber& f);
   friend int interrupt_errno(const sched::fiber& f) noexcept;
   friend void throw_interrupt(sched::fiber& f);
+  friend void settle_timeouts(const sched::fiber& f) noexcept;
   friend void told_by_error(const void* scope) noexcept;
   friend void rearm_after_fork(sched::fiber& f) noexcept;
 
@@ -115,6 +118,7 @@ class timeout_scope {
   std::uint32_t shield_depth_;
   unsigned unwinding_;  // how many exceptions unwound the stack when it was made
   bool expired_ = false;
+  bool owed_ = false;  // it has ended a wait whose caller has not been told yet
   told told_ = told::nobody;
 };
 

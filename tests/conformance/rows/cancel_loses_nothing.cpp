@@ -248,3 +248,38 @@ COIR_ROW_WITH(fibers_only,
           "EBADF, or what was its own");
   o.check(bytes_waiting(again) == 17, "the new file has all its data");
 }
+
+COIR_ROW_WITH(fibers_only,
+              "cancel: a limit that ended a call and is reset at once is an error, not the end of data") {
+  for (const kind k : streams)
+    for (const bool resets : {false, true}) {
+      const both_ends e = make(k);
+      coir::timeout* scope = nullptr;
+      long got = 0;
+      int error = 0;
+      coir::fiber<void> reads = coir::spawn([&] {
+        coir::timeout limit(20ms);
+        scope = &limit;
+        errno = 0;
+        got = read(e.a, buffer, sizeof buffer);
+        error = errno;
+        scope = nullptr;
+      });
+      // Goes on at the moment at which the limit ends the wait.
+      const coir::fiber<void> resetter = coir::spawn([&] {
+        coir::this_fiber::sleep_for(20ms);
+        if (scope == nullptr) return;
+        if (resets)
+          scope->reset(20ms);
+        else
+          scope->cancel();
+      });
+      nap(60);
+      if (!reads.ready()) reads.cancel();
+      reads.join();
+      resetter.join();
+      o.check(got == -1, "no end of data");
+      o.check(error == ETIMEDOUT || error == ECANCELED, "an interruption");
+      still_usable(o, e, "reset");
+    }
+}

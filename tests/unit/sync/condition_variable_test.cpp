@@ -180,3 +180,37 @@ TEST_CASE_METHOD(condition_test, "condition_variable: producers and consumers ha
   coir::wait_all(fibers);
   CHECK(sum == 3 * 5050);
 }
+
+TEST_CASE_METHOD(condition_test,
+                 "condition_variable: a timeout that ended the wait is thrown though it is reset meanwhile") {
+  for (const bool resets : {false, true}) {
+    coir::timeout* scope = nullptr;
+    bool mine = false, in_time = false;
+    auto waits = coir::spawn([&] {
+      coir::timeout limit(10ms);
+      scope = &limit;
+      std::unique_lock lock(m);
+      try {
+        c.wait(lock);
+      } catch (const coir::timed_out& e) {
+        mine = e.from(limit) && limit.expired();
+      }
+      lock.unlock();
+      // Who was told of it may have it begin anew.
+      limit.reset(10ms);
+      this_fiber::sleep_for(1ms);
+      in_time = !limit.expired();
+    });
+    settle();
+    m.lock();
+    this_fiber::sleep_for(15ms);  // the wait is over, the mutex is not free
+    if (resets)
+      scope->reset(1h);
+    else
+      scope->cancel();
+    m.unlock();
+    waits.join();
+    CHECK(mine);
+    CHECK(in_time);
+  }
+}
