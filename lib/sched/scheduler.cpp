@@ -381,7 +381,9 @@ detail::switch_request scheduler::guest_park(const char* reason) noexcept {
   fiber* self = guest_->current();
   self->park_reason = reason;
   self->state.store(fiber_state::parked, std::memory_order_relaxed);
+  self->eh_uncaught = eh_->uncaught;  // for who asks whether it unwinds; the guest keeps the globals
   guest_->park(self);
+  self->eh_uncaught = 0;
   self->state.store(fiber_state::running, std::memory_order_relaxed);
   return {nullptr, self};
 }

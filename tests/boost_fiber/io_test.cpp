@@ -1,4 +1,6 @@
 // Patched calls on Boost fibers suspend the fiber that makes them, and nothing else.
+#include <coir/timeout.hpp>
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -311,6 +313,39 @@ TEST_CASE("exceptions: a Boost fiber may wait in a handler, and while unwinding"
       }
     });
     CHECK(wrong == 0);
+  });
+}
+
+TEST_CASE("exceptions: a timeout around it does not end what a Boost fiber waits for while unwinding") {
+  with_coir([] {
+    socket_pair pair;
+    long received = -1;
+    bool caught = false;
+    bf::fiber unwinds([&] {
+      struct clean_up {
+        socket_pair& pair;
+        long& received;
+        ~clean_up() {
+          char got;
+          received = ::recv(pair[0], &got, 1, 0);
+        }
+      };
+      const coir::timeout around(10ms);
+      try {
+        const clean_up c{pair, received};
+        throw std::runtime_error("thrown");
+      } catch (const std::runtime_error&) {
+        caught = true;
+      }
+    });
+    bf::fiber sends([&] {
+      ::usleep(40'000);
+      ::send(pair[1], "x", 1, 0);
+    });
+    unwinds.join();
+    sends.join();
+    CHECK(received == 1);
+    CHECK(caught);
   });
 }
 
