@@ -1,6 +1,7 @@
 #include "coir/thread_pool.hpp"
 
 #include <pthread.h>
+#include <unwind.h>
 
 #include <cstdlib>
 #include <limits>
@@ -40,6 +41,21 @@ const bool told_at_fork =
                          p->threads.forget_in_child();
                        pools_lock.unlock();
                      }) == 0;
+
+// Whether this is called by exit. Not asked of a thread-local object, which exit destroys before all others:
+// see workers::end_key.
+bool exiting() noexcept {
+  bool found = false;
+  _Unwind_Backtrace(
+      [](_Unwind_Context* frame, void* answer) {
+        void* at = reinterpret_cast<void*>(_Unwind_GetIP(frame) - 1);
+        if (_Unwind_FindEnclosingFunction(at) != reinterpret_cast<void*>(&::exit)) return _URC_NO_REASON;
+        *static_cast<bool*>(answer) = true;
+        return _URC_NORMAL_STOP;
+      },
+      &found);
+  return found;
+}
 
 unsigned checked(const char* where, std::ptrdiff_t size) {
   constexpr std::ptrdiff_t most = std::numeric_limits<int>::max();
@@ -89,7 +105,7 @@ thread_pool_core::thread_pool_core(std::ptrdiff_t size, const thread_pool_attrib
 
 thread_pool_core::~thread_pool_core() {
   if (wait::workers::here() == &state_->threads) {
-    if (wait::workers::thread_over()) {  // a job called exit, which destroys what is static
+    if (exiting()) {  // a job called exit, which destroys what is static
       close();
       (void)state_.release();
       return;

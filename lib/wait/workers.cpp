@@ -172,19 +172,34 @@ void workers::left() noexcept {
   leaving_.lock.unlock();  // I2: a single store, the last thing done here
 }
 
-void* workers::body(void* self) noexcept {
-  // The first of the thread's objects, so the last to be destroyed.
-  struct leave {
-    workers* pool;
-    ~leave() {
-      over_ = true;
-      pool->left();
-    }
+// The key whose destructor ends a thread: called when its thread-local objects are gone, and, by being set
+// once more, after those of the jobs' own keys. Not an object with a destructor: libc notes that under the
+// loader's lock, which a fiber may hold that waits for this very thread. Negative: there is none to be had.
+int workers::end_key() noexcept {
+  constinit static std::atomic<int> known{-1};
+  const int key = known.load(std::memory_order_acquire);
+  if (key >= 0) return key;
+  pthread_key_t fresh;
+  const auto end = [](void* self) {
+    if (!std::exchange(ends_, true) && ::pthread_setspecific(static_cast<unsigned>(known), self) == 0) return;
+    static_cast<workers*>(self)->left();
   };
-  thread_local leave last{static_cast<workers*>(self)};
-  ::pthread_setname_np(::pthread_self(), last.pool->name_);
-  here_ = last.pool;
-  last.pool->work();
+  if (::pthread_key_create(&fresh, end) != 0) return -1;
+  int none = -1;
+  if (known.compare_exchange_strong(none, static_cast<int>(fresh), std::memory_order_acq_rel))
+    return static_cast<int>(fresh);
+  ::pthread_key_delete(fresh);
+  return none;
+}
+
+void* workers::body(void* self) noexcept {
+  auto* pool = static_cast<workers*>(self);
+  const int key = end_key();
+  const bool ends_late = key >= 0 && ::pthread_setspecific(static_cast<unsigned>(key), self) == 0;
+  ::pthread_setname_np(::pthread_self(), pool->name_);
+  here_ = pool;
+  pool->work();
+  if (!ends_late) pool->left();
   return nullptr;
 }
 

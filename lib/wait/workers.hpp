@@ -52,13 +52,11 @@ class workers {
   // The one whose thread this is, or null.
   static workers* here() noexcept { return here_; }
 
-  // Whether the thread-local objects of this thread of one are gone: it ends, or a job of it has called exit.
-  static bool thread_over() noexcept { return over_; }
-
   // In the child of a fork: the threads and their jobs stayed with the parent.
   void forget_in_child() noexcept;
 
  private:
+  static int end_key() noexcept;
   static void* body(void* self) noexcept;
   void work() noexcept;
   void left() noexcept;
@@ -73,7 +71,7 @@ class workers {
   static inline thread_local bool endless_job_ __attribute__((tls_model("initial-exec"))) = false;
   static inline thread_local workers* here_ __attribute__((tls_model("initial-exec"))) = nullptr;
 
-  static inline thread_local bool over_ __attribute__((tls_model("initial-exec"))) = false;
+  static inline thread_local bool ends_ __attribute__((tls_model("initial-exec"))) = false;
 
   const char* name_;
   base::nanoseconds idle_limit_;
