@@ -1,6 +1,9 @@
 // An intrusive doubly linked list. Nodes are embedded in their owners; nothing is ever allocated.
 // I1: a node's `next` is null exactly when it is in no list, so `linked()` costs one load.
+// I2: a signal handler may walk its thread's list forwards, by `next`, whatever it interrupted.
 #pragma once
+
+#include <atomic>
 
 #include "base/check.hpp"
 
@@ -15,6 +18,7 @@ struct list_node {
   void unlink() noexcept {
     next->prev = prev;
     prev->next = next;
+    std::atomic_signal_fence(std::memory_order_release);  // I2
     next = prev = nullptr;
   }
 };
@@ -24,6 +28,7 @@ inline void insert_after(list_node* before, list_node* item) noexcept {
   item->prev = before;
   item->next = before->next;
   before->next->prev = item;
+  std::atomic_signal_fence(std::memory_order_release);  // I2
   before->next = item;
 }
 
