@@ -34,18 +34,22 @@ auto elsewhere(const char* name, F f, bool endless = false) noexcept {
 template <class F>
 auto unless(bool need_not_wait, const char* name, F f, bool endless = false) noexcept {
   if (!need_not_wait) return elsewhere(name, f, endless);
-  const auto result = f();
-  scheduler::existing()->charge();
+  scheduler& s = *scheduler::existing();
+  decltype(f()) result{};
+  right_here(s, [&] { result = f(); });
+  s.charge();
   return result;
 }
 
 // The result of `f()`, for which a helper waits if `at_once()` fails with `would_wait`.
 template <class Now, class F>
 auto asked_first(const char* name, int would_wait, Now at_once, F f) noexcept {
+  scheduler& s = *scheduler::existing();
   const int before = errno;
-  const auto r = at_once();
+  decltype(at_once()) r{};
+  right_here(s, [&] { r = at_once(); });
   if (r != -1 || errno != would_wait) {
-    scheduler::existing()->charge();
+    s.charge();
     return r;
   }
   errno = before;

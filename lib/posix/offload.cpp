@@ -52,16 +52,10 @@ void raise_here(scheduler& s, std::uint64_t signals) noexcept {
   }
 }
 
-// On the thread of a fiber that is alone there. As on a helper, nothing is patched, and pthread_cancel ends
-// nothing: its unwinding would meet noexcept.
-template <class F>
-void right_here(scheduler& s, F f) noexcept {
-  int before;
-  ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-  s.switch_patch_off(1);
-  f();
-  s.switch_patch_off(-1);
-  ::pthread_setcancelstate(before, nullptr);
+long run_here(scheduler& s, offloaded& job, bool endless) noexcept {
+  right_here(
+      s, [&] { job.result = job.run(&job); }, endless);
+  return job.result;
 }
 
 void work(wait::thread_job* self) noexcept {
@@ -83,15 +77,11 @@ bool send_off(offloaded& job, bool endless) noexcept {
 }
 
 long offload(scheduler& s, const char* name, offloaded& job, bool endless) noexcept {
-  if (!endless && holds_loader(s)) return job.run(&job);
-  if (s.alone()) {
-    right_here(s, [&] { job.result = job.run(&job); });
-    return job.result;
-  }
+  if (s.alone() || (!endless && holds_loader(s))) return run_here(s, job, endless);
   wait::waiter w(s);
   w.ends_soon = !endless;
   job.who = &w;
-  if (!send_off(job, endless)) return job.run(&job);
+  if (!send_off(job, endless)) return run_here(s, job, endless);
   wait::park(w, name, wait::mode::uninterruptible);
   if (__builtin_expect(job.signals != 0, 0)) raise_here(s, job.signals);
   return job.result;
@@ -132,7 +122,8 @@ int attend(const char* name, abandonable* job, bool endless, wait::ending_handle
     return error;
   }
   if (s.alone()) {
-    right_here(s, [&] { job->work(); });
+    right_here(
+        s, [&] { job->work(); }, true);
     return 0;
   }
   auto* a = new (std::nothrow) appointment;
@@ -150,7 +141,7 @@ int attend(const char* name, abandonable* job, bool endless, wait::ending_handle
   };
   a->finished = keep;
   if ((!endless && holds_loader(s)) || !send_off(*a, endless)) {
-    job->work();
+    right_here(s, [&] { job->work(); });
     delete a;
     return 0;
   }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "posix/descriptor.hpp"
+#include "wait/landing.hpp"
 #include "wait/workers.hpp"
 
 namespace coir::posix {
@@ -21,6 +22,13 @@ struct offloaded : wait::thread_job {
   long result = 0;
   std::uint64_t signals = 0;  // what the call raised on the helper; for the fiber's thread
 };
+
+// Calls `f` on the fiber's own thread.
+template <class F>
+void right_here(scheduler& s, F f, bool may_last = false) noexcept {
+  const wait::direct_call during(s, may_last);
+  f();
+}
 
 // Runs `job` on a helper and returns its result; runs it here if no thread can be had.
 // `endless`: it may wait for what other such calls are to bring about, so a helper is started if none is

@@ -18,6 +18,7 @@
 #include "sys/raw.hpp"
 #include "sys/real.hpp"
 #include "wait/interrupt.hpp"
+#include "wait/landing.hpp"
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
@@ -110,6 +111,7 @@ long wait_for_children(long type, long id, int options, recheck& again, const ch
   if ((options & __WNOTHREAD) != 0) return again.rest(s, name);
   if (s.alone()) {
     siginfo_t info;
+    const wait::direct_call during(s, true);
     const long r = sys::raw(SYS_waitid, type, id, sys::word(&info), options | WNOWAIT, 0);
     return r == -EINTR ? r : 0;
   }

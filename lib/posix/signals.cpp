@@ -255,14 +255,16 @@ void leave_handler(__jmp_buf_tag* to, int value, void (*make)(const wait::jump& 
   if (f == nullptr && s->idle() && !last->fault) wait::refuse_jump(*s->own_current());
   const bool at_work = !s->idle() && (f == nullptr || f == s->own_current());
   const int handlers = handlers_from(last);
-  if (last->fault || (at_work && (f == nullptr || !wait::leaves_coir(stack, handlers, false)))) {
+  if (last->fault || (at_work && (f == nullptr || wait::direct_call::can_be_left(stack) ||
+                                  !wait::leaves_coir(stack, handlers, false)))) {
     go_now();
+    wait::direct_call::left(stack);
     s->switch_patch_off(0);
     if (wait::lot::has_late()) s->note_handler(0, true);
     return;
   }
   const std::uint64_t blocks = to->__mask_was_saved != 0 ? 0 : mask_of_thread() & ~last->interrupted_mask;
-  wait::note({f, to, value, blocks, make});
+  wait::note({.of = f, .to = to, .value = value, .blocks = blocks, .make = make});
   if (at_work) wait::leaves_coir(stack, handlers, true);
   innermost = const_cast<running_handler*>(last);
   sys::real.siglongjmp(innermost->leave, 1);

@@ -1,11 +1,15 @@
 #include "wait/landing.hpp"
 
+#include <pthread.h>
+#include <signal.h>
 #include <unwind.h>
 
 #include <atomic>
 #include <cstdlib>
 
 #include "base/check.hpp"
+#include "base/raw.hpp"
+#include "base/signal_bits.hpp"
 #include "wait/interrupt.hpp"
 
 // The first steps of coir's own waits: they return into the middle of a switch.
@@ -47,7 +51,7 @@ bool is_first_step(std::uintptr_t at) noexcept {
 
 pending* jump_of(const sched::fiber* f) noexcept {
   for (pending& p : jumps)
-    if (p.taken.load(std::memory_order_relaxed) == f->home && p.what.of == f) return &p;
+    if (p.taken.load(std::memory_order_relaxed) == f->home && p.what.of == f && p.what.id == f->id) return &p;
   return nullptr;
 }
 
@@ -108,10 +112,15 @@ extern "C" __attribute__((visibility("hidden"), noreturn, used)) void coir_make_
   sched::fiber* self = sched::scheduler::existing()->current();
   pending* p = jump_of(self);
   COIR_CHECK(p != nullptr);
+  // A handler that is left by another jump meanwhile would have that forgotten.
+  const std::uint64_t all = ~sched::never_blocked;
+  std::uint64_t before = 0;
+  base::raw(SYS_rt_sigprocmask, SIG_BLOCK, base::word(&all), base::word(&before), sizeof all);
   const jump j = p->what;
-  p->give_up();
   self->interrupts = static_cast<std::uint8_t>(self->interrupts & ~jumping);
   refresh(*self);
+  p->give_up();
+  base::raw(SYS_rt_sigprocmask, SIG_SETMASK, base::word(&before), 0, sizeof before);
   j.make(j);
   __builtin_unreachable();
 }
@@ -160,10 +169,10 @@ void lie_in_wait(sched::fiber& f) noexcept {
 #endif
 
 // Whether it is still there: a fiber that went on after the handler may have ended.
-bool lives(sched::scheduler& s, const sched::fiber* f) noexcept {
-  if (f == &s.main()) return true;
+bool lives(sched::scheduler& s, const jump& j) noexcept {
+  if (j.of == &s.main()) return true;
   for (base::list_node* n = s.fibers().next; n != &s.fibers(); n = n->next)
-    if (sched::fiber_of(n) == f) return true;
+    if (sched::fiber_of(n) == j.of) return j.of->id == j.id;
   return false;
 }
 
@@ -231,12 +240,13 @@ void note(const jump& j) noexcept {
   if (p == nullptr) p = take(j.of->home);
   if (p == nullptr) refuse_jump(*j.of);
   p->what = j;
+  p->what.id = j.of->id;
 }
 
 void deliver_jumps(sched::scheduler& s) noexcept {
   for (pending& p : jumps) {
     if (p.taken.load(std::memory_order_relaxed) != &s) continue;
-    if (!lives(s, p.what.of)) {
+    if (!lives(s, p.what)) {
       p.give_up();
       continue;
     }
@@ -251,7 +261,38 @@ void deliver_jumps(sched::scheduler& s) noexcept {
 
 void forget_jumps(const sched::fiber& but) noexcept {
   for (pending& p : jumps)
-    if (p.what.of != &but) p.give_up();
+    if (p.what.of != &but || p.what.id != but.id) p.give_up();
+}
+
+namespace {
+constinit thread_local direct_call* innermost_direct __attribute__((tls_model("initial-exec"))) = nullptr;
+}  // namespace
+
+direct_call::direct_call(sched::scheduler& s, bool may_last) noexcept
+    : s_(s), patch_off_depth_(s.own_current()->patch_off_depth), may_last_(may_last) {
+  ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state_);
+  s.switch_patch_off(1);
+  innermost_direct = this;
+}
+
+direct_call::~direct_call() {
+  innermost_direct = nullptr;
+  s_.switch_patch_off(-1);
+  ::pthread_setcancelstate(cancel_state_, nullptr);
+}
+
+bool direct_call::can_be_left(const char* to) noexcept {
+  const direct_call* c = innermost_direct;
+  return c != nullptr && c->may_last_ && to > reinterpret_cast<const char*>(c);
+}
+
+void direct_call::left(const char* to) noexcept {
+  const direct_call* c = innermost_direct;
+  if (c == nullptr || (to != nullptr && to <= reinterpret_cast<const char*>(c))) return;
+  innermost_direct = nullptr;
+  const std::uint32_t now = c->s_.own_current()->patch_off_depth;
+  c->s_.switch_patch_off(static_cast<int>(c->patch_off_depth_ - now));
+  ::pthread_setcancelstate(c->cancel_state_, nullptr);
 }
 
 void refuse_jump(const sched::fiber& f) noexcept {

@@ -24,6 +24,7 @@ namespace coir::wait {
 
 struct jump {
   sched::fiber* of = nullptr;
+  std::uint64_t id = 0;  // of that fiber: another may have its record by then
   __jmp_buf_tag* to = nullptr;
   int value = 0;
   std::uint64_t blocks = 0;  // the signals that the handler blocked, where `to` holds no mask
@@ -45,6 +46,29 @@ bool leaves_coir(const char* to, int handlers, bool lie_in_wait) noexcept;
 bool can_land() noexcept;
 // In a handler.
 void note(const jump& j) noexcept;
+
+// A call that the current fiber makes on its own thread as it is: nothing is patched in it, and
+// pthread_cancel ends nothing, as its unwinding would meet noexcept. Of one that `may_last` no frame below
+// keeps anything, and a jump out of a handler that interrupts it is made at once: the call itself need not
+// hear of signals.
+class direct_call {
+ public:
+  direct_call(sched::scheduler& s, bool may_last) noexcept;
+  ~direct_call();
+  direct_call(const direct_call&) = delete;
+  direct_call& operator=(const direct_call&) = delete;
+
+  // In a handler: whether a jump to `to` leaves one that may be left.
+  static bool can_be_left(const char* to) noexcept;
+  // The jump is made: whatever call it leaves is over.
+  static void left(const char* to) noexcept;
+
+ private:
+  sched::scheduler& s_;
+  std::uint32_t patch_off_depth_;
+  int cancel_state_;
+  bool may_last_;
+};
 
 // On the thread: ends the waits of those who are to jump.
 void deliver_jumps(sched::scheduler& s) noexcept;

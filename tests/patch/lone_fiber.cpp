@@ -5,7 +5,10 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
+#include <sys/msg.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -141,6 +144,61 @@ int threadless() {
   return 0;
 }
 
+sigjmp_buf back;
+
+// A time limit by a handler that is left by a jump, and that restarts calls.
+int jumps() {
+  ::signal(SIGALRM, [](int) { ::siglongjmp(back, 1); });
+  const silence s;
+  const auto leaves = [](const char* what, auto call) {
+    for (int round = 0; round < 2; ++round) {
+      if (sigsetjmp(back, 1) != 0) continue;
+      ::ualarm(20'000, 0);
+      call();
+      return say(what, false);
+    }
+    say(what, true);
+  };
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  leaves("a wait for any child", [] { ::wait(nullptr); });
+  leaves("a join", [&] { std::thread([] { ::pause(); }).join(); });
+  ::kill(child, SIGKILL);
+  ::wait(nullptr);
+  bool ran = false;
+  auto other = coir::spawn([&] {
+    ran = true;
+    return ::write(s.ends[1], "x", 1);
+  });
+  say("the patch is in force", s.read() == 1 && ran);
+  other.join();
+  int state = -1;
+  ::pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+  say("the thread may be cancelled", state == PTHREAD_CANCEL_ENABLE);
+  std::fflush(stdout);
+  ::_exit(0);  // threads are left that wait for ever
+}
+
+// A thread with fibers does not end in a call that needs no helper.
+int cancels() {
+  std::thread([] {
+    auto beside = coir::spawn([] { ::usleep(10'000); });
+    coir::this_fiber::yield();
+    ::pthread_cancel(::pthread_self());
+    char message[16];
+    const bool synced = ::fsync(-1) == -1 && errno == EBADF;
+    const bool received = ::msgrcv(-1, message, 1, 0, 0) == -1 && errno == EINVAL;
+    ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+    say("fsync", synced);
+    say("msgrcv", received);
+    beside.join();
+  }).join();
+  return 0;
+}
+
 int soon() {
   bool over = false;
   auto other = coir::spawn([&] {
@@ -158,7 +216,8 @@ int soon() {
 
 int main(int argc, char** argv) {
   const std::map<std::string, int (*)()> all = {
-      {"limits", limits}, {"signal", signal}, {"post", post}, {"threadless", threadless}, {"soon", soon}};
+      {"limits", limits}, {"signal", signal}, {"post", post},      {"threadless", threadless},
+      {"soon", soon},     {"jumps", jumps},   {"cancels", cancels}};
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const auto found = argc == 2 ? all.find(argv[1]) : all.end();
   return found != all.end() ? found->second() : 2;
