@@ -61,9 +61,12 @@ bool in_vfork_child() noexcept {
 
 void forget(int fd) noexcept {
   reactor::fd_owner* owner = wait::owner_of(fd);
-  // A signal handler may have interrupted coir at work on the descriptor's state.
-  if (owner == nullptr || in_handler()) return;
+  if (owner == nullptr) return;
   owner->made_here.store(0, std::memory_order_relaxed);
+  // A signal handler may have interrupted coir at work on the descriptor's state: that is void, and who waits
+  // is left alone.
+  if (in_handler() && !in_vfork_child()) owner->generation.fetch_add(1, std::memory_order_acq_rel);
+  if (in_handler()) return;
   if (owner->users.load(std::memory_order_acquire) == 0 || in_vfork_child()) return;
   wait::forget(fd, *owner);
 }

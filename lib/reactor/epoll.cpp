@@ -173,7 +173,11 @@ class epoll final : public reactor {
     for (operation* op = s.operations.front(); op != nullptr;) {
       operation* next = s.operations.after(op);
       const std::uint32_t hit = op->by_edge ? op->events & events : 0;  // some are the ring's beside it
-      if (hit != 0 && (!op->exclusive || (hit & taken) == 0)) {
+      if (op->by_edge && op->generation != s.generation) {  // of a file that a signal handler closed
+        op->closed = true;
+        ended(*op, -EBADF);
+        op->complete(op);
+      } else if (hit != 0 && (!op->exclusive || (hit & taken) == 0)) {
         ended(*op, static_cast<long>(hit));
         if (op->complete(op) && op->exclusive) taken |= hit;
       }

@@ -20,7 +20,7 @@ using namespace conformance;
 namespace {
 
 volatile sig_atomic_t handled;
-int to_write;
+int to_write, to_close;
 sem_t to_post, ticks, stop;
 std::atomic<unsigned> futex_word;
 sigjmp_buf to_jump;
@@ -34,6 +34,9 @@ void count_with_info(int number, siginfo_t* info, void* context) {
 void write_a_byte(int) {
   const ssize_t r = ::write(to_write, "x", 1);
   handled = handled + static_cast<int>(r);
+}
+void close_it(int) {
+  handled = handled + ::close(to_close);
 }
 void post(int) {
   sem_post(&to_post);
@@ -173,6 +176,30 @@ COIR_ROW_WITH(own_process, "handler: a byte written in it wakes a flow that read
   raise(SIGUSR1);
   reads.join();
   o.say("handled %d", handled);
+}
+
+COIR_ROW_WITH(own_process, "handler: of what it closes the number's next owner can be waited for") {
+  signal(SIGUSR1, close_it);
+  const auto is_waited_for = [&](const both_ends& e) {
+    flow writer("writer", [&](log& w) {
+      nap(10);
+      COIR_OBSERVE(w, ::write(e.b, "x", 1));
+    });
+    pollfd p = {e.a, POLLIN, 0};
+    const stopwatch since;
+    COIR_OBSERVE(o, ::poll(&p, 1, 900));
+    o.took(since, 10);
+    char b[4];
+    COIR_OBSERVE(o, ::read(e.a, b, sizeof b));
+  };
+  both_ends first = make(kind::pipe);
+  is_waited_for(first);
+  to_close = first.a.release();
+  raise(SIGUSR1);
+  int next[2];  // opened unheard
+  COIR_MUST(static_cast<int>(syscall(SYS_pipe2, next, 0)));
+  o.check(next[0] == to_close, "the number is used again");
+  is_waited_for({descriptor(next[0]), descriptor(next[1])});
 }
 
 COIR_ROW_WITH(own_process, "handler: sem_post in it wakes a flow that waits") {
