@@ -29,6 +29,7 @@
 #include <cstring>
 
 #include "posix/descriptor.hpp"
+#include "posix/peek.hpp"
 #include "posix/waiting_call.hpp"
 #include "sys/categories.hpp"
 #include "sys/raw.hpp"
@@ -168,10 +169,11 @@ bool leaves_handler(long number, const long* a) noexcept {
 long change_mask(ucontext_t& context, const long* a) noexcept {
   auto& mask = *reinterpret_cast<std::uint64_t*>(&context.uc_sigmask);
   if (a[3] != sizeof mask) return -EINVAL;
-  const auto* set = reinterpret_cast<const std::uint64_t*>(a[1]);
   const std::uint64_t before = mask;
-  if (set != nullptr) {
-    const std::uint64_t wanted = *set & ~sched::never_blocked;
+  std::uint64_t wanted = 0;
+  if (a[1] != 0) {
+    if (!peek(a[1], wanted)) return -EFAULT;
+    wanted &= ~sched::never_blocked;
     switch (a[0]) {
       case SIG_BLOCK:
         mask |= wanted;
@@ -186,8 +188,7 @@ long change_mask(ucontext_t& context, const long* a) noexcept {
         return -EINVAL;
     }
   }
-  if (a[2] != 0) *reinterpret_cast<std::uint64_t*>(a[2]) = before;
-  return 0;
+  return a[2] == 0 || poke(a[2], before) ? 0 : -EFAULT;
 }
 
 void on_call(int, siginfo_t* info, void* where) noexcept {

@@ -23,6 +23,7 @@
 #include <cstring>
 
 #include "base/signal_bits.hpp"
+#include "posix/peek.hpp"
 #include "sys/raw.hpp"
 
 // Of kernels newer than Debian 12's headers.
@@ -32,6 +33,8 @@
 #ifndef FUTEX_LOCK_PI2
 #define FUTEX_LOCK_PI2 13
 #endif
+
+// What cannot be read is for the kernel to tell of, at once: such a call does not wait.
 
 namespace coir::posix {
 namespace {
@@ -54,14 +57,15 @@ bool no_room(long fd, long flags = 0) noexcept {
 // --- time ---
 
 bool is_long(long duration) noexcept {
-  const auto* t = reinterpret_cast<const timespec*>(duration);
-  return t == nullptr || t->tv_sec != 0 || t->tv_nsec != 0;
+  timespec t;
+  return duration == 0 || (peek(duration, t) && (t.tv_sec != 0 || t.tv_nsec != 0));
 }
 bool is_ahead(long clock, long when) noexcept {
-  const auto* t = reinterpret_cast<const timespec*>(when);
-  timespec now = {};
-  return t == nullptr || sys::raw(SYS_clock_gettime, clock, sys::word(&now)) != 0 || t->tv_sec > now.tv_sec ||
-         (t->tv_sec == now.tv_sec && t->tv_nsec > now.tv_nsec);
+  timespec t, now = {};
+  if (when == 0) return true;
+  if (!peek(when, t)) return false;
+  return sys::raw(SYS_clock_gettime, clock, sys::word(&now)) != 0 || t.tv_sec > now.tv_sec ||
+         (t.tv_sec == now.tv_sec && t.tv_nsec > now.tv_nsec);
 }
 
 // --- whether these calls, made without waiting, find nothing ---
@@ -70,18 +74,19 @@ bool poll_finds_nothing(const long* a) noexcept {
   timespec none = {};
   pollfd few[64];
   const long count = std::min<long>(a[1], 64);
-  std::copy_n(reinterpret_cast<const pollfd*>(a[0]), count, few);
+  if (count < 0 || !peek(a[0], few, static_cast<std::size_t>(count) * sizeof *few)) return false;
   return sys::raw(SYS_ppoll, sys::word(few), count, sys::word(&none), 0, 8) == 0;
 }
 bool select_finds_nothing(const long* a) noexcept {
   timespec none = {};
   fd_set copies[3];
   long sets[3] = {};
+  if (a[0] < 0) return false;
   if (a[0] > FD_SETSIZE) return true;  // unknown
   for (int i = 0; i < 3; ++i) {
     if (a[i + 1] == 0) continue;
     const auto bytes = (static_cast<std::size_t>(a[0]) + 63) / 64 * 8;
-    std::memcpy(&copies[i], reinterpret_cast<const void*>(a[i + 1]), bytes);
+    if (!peek(a[i + 1], &copies[i], bytes)) return false;
     sets[i] = sys::word(&copies[i]);
   }
   return sys::raw(SYS_pselect6, a[0], sets[0], sets[1], sets[2], sys::word(&none), 0) == 0;
@@ -98,18 +103,19 @@ bool no_child_tells_wait4(const long* a) noexcept {
   return pid > 0 ? no_child_tells(P_PID, pid, options) : no_child_tells(P_PGID, -pid, options);
 }
 bool no_signal_pends(long set) noexcept {
-  std::uint64_t pending = 0;
+  std::uint64_t pending = 0, wanted;
   sys::raw(SYS_rt_sigpending, sys::word(&pending), sizeof pending);
-  return (pending & *reinterpret_cast<const std::uint64_t*>(set)) == 0;
+  return peek(set, wanted) && (pending & wanted) == 0;
 }
 
 // --- what the kernel keeps in a program's memory ---
 
 bool futex_is(long address, long value) noexcept {
-  return __atomic_load_n(reinterpret_cast<const std::uint32_t*>(address), __ATOMIC_RELAXED) ==
-         static_cast<std::uint32_t>(value);
+  std::uint32_t now;
+  return peek(address, now) && now == static_cast<std::uint32_t>(value);
 }
 bool futex_waits(const long* a) noexcept {
+  std::uint32_t owner;
   const long clock = (a[1] & FUTEX_CLOCK_REALTIME) != 0 ? CLOCK_REALTIME : CLOCK_MONOTONIC;
   switch (a[1] & FUTEX_CMD_MASK) {
     case FUTEX_WAIT:
@@ -119,8 +125,7 @@ bool futex_waits(const long* a) noexcept {
       return futex_is(a[0], a[2]) && is_ahead(clock, a[3]);
     case FUTEX_LOCK_PI:
     case FUTEX_LOCK_PI2:
-      return (__atomic_load_n(reinterpret_cast<const std::uint32_t*>(a[0]), __ATOMIC_RELAXED) &
-              FUTEX_TID_MASK) != 0;
+      return peek(a[0], owner) && (owner & FUTEX_TID_MASK) != 0;
     default:
       return false;
   }
@@ -131,12 +136,13 @@ bool futexes_wait(const long* a) noexcept {
     std::uint64_t value, address;
     std::uint32_t flags, reserved;
   };
-  const auto* all = reinterpret_cast<const waiter*>(a[0]);
-  return std::all_of(all, all + a[1],
-                     [](const waiter& w) {
-                       return futex_is(static_cast<long>(w.address), static_cast<long>(w.value));
-                     }) &&
-         is_ahead(a[4], a[3]);
+  for (long i = 0; i < std::min<long>(a[1], 128); ++i) {
+    waiter w;
+    if (!peek(a[0] + i * static_cast<long>(sizeof w), w) ||
+        !futex_is(static_cast<long>(w.address), static_cast<long>(w.value)))
+      return false;
+  }
+  return is_ahead(a[4], a[3]);
 }
 // The context of io_setup is the address of its ring.
 bool events_are_missing(const long* a) noexcept {
@@ -144,9 +150,10 @@ bool events_are_missing(const long* a) noexcept {
     std::uint32_t id, count, head, tail, magic;
   };
   if (a[1] <= 0 || !is_long(a[4])) return false;
-  const auto* r = reinterpret_cast<const ring*>(a[0]);
-  if (r == nullptr || r->magic != 0xa10a10a1 || r->count == 0) return true;
-  return (r->tail + r->count - r->head) % r->count < a[1];
+  ring r;
+  if (!peek(a[0], r)) return false;
+  if (r.magic != 0xa10a10a1 || r.count == 0) return true;
+  return (r.tail + r.count - r.head) % r.count < a[1];
 }
 bool entering_waits(const long* a) noexcept {
   constexpr long get_events = 1, squeue_wait = 4, with_argument = 8;
@@ -158,8 +165,8 @@ bool entering_waits(const long* a) noexcept {
   if ((a[3] & squeue_wait) != 0) return true;
   if ((a[3] & get_events) == 0 || a[2] == 0) return false;
   if ((a[3] & with_argument) != 0 && a[4] != 0) {
-    const auto* more = reinterpret_cast<const argument*>(a[4]);
-    if (more->timeout != 0 && !is_long(static_cast<long>(more->timeout))) return false;
+    argument more;
+    if (!peek(a[4], more) || (more.timeout != 0 && !is_long(static_cast<long>(more.timeout)))) return false;
   }
   pollfd p = {static_cast<int>(a[0]), POLLIN, 0};
   timespec none = {};
@@ -200,7 +207,8 @@ bool opening_waits(long folder, long path, long flags) noexcept {
 }
 // How openat2 begins.
 long flags_of(long how) noexcept {
-  return static_cast<long>(*reinterpret_cast<const std::uint64_t*>(how));
+  long flags;
+  return peek(how, flags) ? flags : O_PATH;
 }
 // A lock that is got by asking is the caller's, as it wanted: the call itself changes nothing then.
 bool lock_is_held(const long* a) noexcept {
@@ -208,8 +216,8 @@ bool lock_is_held(const long* a) noexcept {
 }
 bool range_is_held(const long* a) noexcept {
   if (a[1] != F_SETLKW && a[1] != F_OFD_SETLKW) return false;
-  struct flock range = *reinterpret_cast<const struct flock*>(a[2]);
-  return range.l_type != F_UNLCK &&
+  struct flock range;
+  return peek(a[2], range) && range.l_type != F_UNLCK &&
          sys::raw(SYS_fcntl, a[0], a[1] == F_SETLKW ? F_GETLK : F_OFD_GETLK, sys::word(&range)) == 0 &&
          range.l_type != F_UNLCK;
 }
@@ -237,13 +245,32 @@ bool queue_is(bool full, long queue, long size) noexcept {
   return full ? about.__msg_cbytes + static_cast<unsigned long>(size) > about.msg_qbytes
               : about.msg_qnum == 0;
 }
+// Whether a message is there that msgrcv would take: looked at one by one, where the kernel allows that.
+bool message_is_missing(const long* a) noexcept {
+  constexpr long copy = 040000, except = 020000;  // MSG_COPY, MSG_EXCEPT
+  const long type = a[3];
+  if ((a[4] & IPC_NOWAIT) != 0) return false;
+  if (queue_is(false, a[0], 0)) return true;
+  if (type == 0) return false;
+  struct {
+    long type;
+    char text[2048];  // of a longer one nothing is known
+  } m;
+  for (long i = 0;; ++i) {
+    const long r = sys::raw(SYS_msgrcv, a[0], sys::word(&m), sizeof m.text, i, copy | IPC_NOWAIT);
+    if (r < 0) return r == -ENOMSG;
+    if (type < 0 ? m.type <= -type : (m.type == type) == ((a[4] & except) == 0)) return false;
+  }
+}
 bool semaphores_wait(const long* a) noexcept {
-  const auto* operations = reinterpret_cast<const sembuf*>(a[1]);
-  return std::any_of(operations, operations + a[2], [&](const sembuf& o) {
-    if (o.sem_op > 0 || (o.sem_flg & IPC_NOWAIT) != 0) return false;
+  for (long i = 0; i < std::min<long>(a[2], 500); ++i) {
+    sembuf o;
+    if (!peek(a[1] + i * static_cast<long>(sizeof o), o)) return false;
+    if (o.sem_op > 0 || (o.sem_flg & IPC_NOWAIT) != 0) continue;
     const long value = sys::raw(SYS_semctl, a[0], o.sem_num, GETVAL, 0);
-    return o.sem_op == 0 ? value > 0 : value >= 0 && value < -o.sem_op;
-  });
+    if (o.sem_op == 0 ? value > 0 : value >= 0 && value < -o.sem_op) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -302,7 +329,7 @@ const char* waiting_call(long number, const long* a) noexcept {
     COIR_WAITS(fdatasync, true);
     COIR_WAITS(sync, true);
     COIR_WAITS(syncfs, true);
-    COIR_WAITS(msgrcv, (a[4] & IPC_NOWAIT) == 0 && queue_is(false, a[0], 0));
+    COIR_WAITS(msgrcv, message_is_missing(a));
     COIR_WAITS(msgsnd, (a[3] & IPC_NOWAIT) == 0 && queue_is(true, a[0], a[2]));
     COIR_WAITS(semop, semaphores_wait(a));
     COIR_WAITS(semtimedop, is_long(a[3]) && semaphores_wait(a));

@@ -13,7 +13,7 @@ from scenario import expect, run
 
 PROGRAM, WITHOUT_PATCH, ESCAPES = sys.argv[1:]
 WAITING = {"nanosleep", "clock_nanosleep", "rt_sigtimedwait", "select", "pselect6", "futex_waitv", "futex", "io_getevents",
-           "io_pgetevents", "io_uring_enter", "open", "openat2", "creat", "semtimedop", "flock", "waitid", "wait4"}
+           "io_pgetevents", "io_uring_enter", "open", "openat2", "creat", "semtimedop", "msgrcv", "flock", "waitid", "wait4"}
 
 
 def audited(name):

@@ -4,6 +4,7 @@
 // ("waits") or would wait in another moment ("passes").
 #include <coir/coir.hpp>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/futex.h>
@@ -194,9 +195,23 @@ void use_system_v(bool would) {
     char text[8] = {};
   } message;
   sembuf take = {0, -1, 0}, give = {0, 1, 0};
-  if (!would) {
+  // The first of another type is there in both.
+  raw(SYS_msgsnd, queue, &message, 8, IPC_NOWAIT);
+  message.type = 2;
+  std::thread sender;
+  if (would)
+    sender = std::thread([&] {
+      ::usleep(a_while / 1000);
+      auto mine = message;
+      ::msgsnd(queue, &mine, 8, IPC_NOWAIT);
+    });
+  else
     raw(SYS_msgsnd, queue, &message, 8, 0);
-    raw(SYS_msgrcv, queue, &message, 8, 0, 0);
+  auto taken = message;
+  raw(SYS_msgrcv, queue, &taken, 8, 2, 0);
+  if (sender.joinable()) sender.join();
+  raw(SYS_msgrcv, queue, &taken, 8, 0, 0);
+  if (!would) {
     raw(SYS_semop, set, &give, 1);
     raw(SYS_semop, set, &take, 1);
     raw(SYS_semtimedop, set, &take, 1, &none);
@@ -238,6 +253,27 @@ void pass_time(bool would) {
   raw(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
   std::uint64_t set = 1UL << (SIGUSR1 - 1);
   raw(SYS_rt_sigtimedwait, &set, nullptr, would ? &moment : &none, sizeof set);
+}
+
+// Of what cannot be read the kernel tells, and nothing else does.
+bool tell_of_bad_pointers() {
+  const long nowhere = 16;
+  std::uint64_t set = 0;
+  const long told[] = {
+      raw(SYS_nanosleep, nowhere, nullptr),
+      raw(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, nowhere, nullptr),
+      raw(SYS_ppoll, nowhere, 1, nullptr, nullptr, 8),
+      raw(SYS_ppoll, nullptr, 0, nowhere, nullptr, 8),
+      raw(SYS_pselect6, 1, nowhere, nullptr, nullptr, nullptr, nullptr),
+      raw(SYS_rt_sigtimedwait, nowhere, nullptr, nullptr, 8),
+      raw(SYS_rt_sigprocmask, SIG_BLOCK, nowhere, nullptr, 8),
+      raw(SYS_rt_sigprocmask, SIG_BLOCK, &set, nowhere, 8),
+      raw(SYS_futex, nowhere, FUTEX_WAIT, 0, nullptr, nullptr, 0),
+      raw(SYS_fcntl, pipe_ends[0], F_OFD_SETLKW, nowhere),
+  };
+  for (const long each : told)
+    if (each != -EFAULT) return false;
+  return raw(SYS_pselect6, -1, &set, nullptr, nullptr, nullptr, nullptr) == -EINVAL;
 }
 
 // The futex inside pthread_cond_signal, which waits for woken threads to have left.
@@ -290,6 +326,7 @@ int main(int argc, char** argv) {
     } else if (name == "passes") {
       call_all(false);
       signal_threads();
+      if (!tell_of_bad_pointers()) status = 3;
     } else {
       status = 2;
     }
