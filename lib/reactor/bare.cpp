@@ -2,7 +2,9 @@
 //
 // It lasts until there are numbers again; the scheduler asks before each sleep. Nothing ends a ppoll from
 // outside without a descriptor, so none lasts longer than `longest`: that is how late a wake-up by another
-// thread may be. I1: `waiting_` holds the operations that are started and not done.
+// thread may be. A descriptor that has answered what nobody asked (fd_state::level_lies) would end each ppoll
+// at once: it is looked at when a ppoll of the others is over. I1: `waiting_` holds the operations that are
+// started and not done.
 #include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -56,8 +58,11 @@ class bare final : public reactor {
 
   bool wait(base::nanoseconds until) noexcept override {
     asked_.clear();  // start has made room
-    for (const operation* op : waiting_)
-      asked_.push_back({op->fd, static_cast<short>(op->events & 0xffff), 0});
+    bool lies = false;
+    for (const operation* op : waiting_) {
+      lies = lies || op->state->level_lies;
+      asked_.push_back({op->state->level_lies ? -1 : op->fd, static_cast<short>(op->events & 0xffff), 0});
+    }
     const bool told = woken_.exchange(false, std::memory_order_acquire);  // pairs with wake
     base::nanoseconds left = longest;
     if (told || until <= 0)
@@ -65,8 +70,11 @@ class bare final : public reactor {
     else if (until != base::never)
       left = std::clamp<base::nanoseconds>(until - base::monotonic_now(), 0, longest);
     timespec t = base::to_timespec(left);
-    const long n =
-        sys::raw(SYS_ppoll, sys::word(asked_.data()), static_cast<long>(asked_.size()), sys::word(&t), 0, 8);
+    long n = ask(t);
+    if (lies && n >= 0) {  // these are looked at when the others have been waited for
+      for (std::size_t i = 0; i < asked_.size(); ++i) asked_[i].fd = waiting_[i]->fd;
+      n = ask({});
+    }
     if (n > 0) deliver();
     return n == -EINTR && until > 0;
   }
@@ -81,9 +89,10 @@ class bare final : public reactor {
 
   void hand_over(reactor& to) noexcept override {
     for (operation* op : waiting_) {
+      op->closed = op->generation != op->state->generation;  // and nobody told of it
       ended(*op, 0);
       op->done = false;
-      const int error = to.start(*op);
+      const int error = op->closed ? EBADF : to.start(*op);
       if (error == 0) continue;
       op->done = true;
       op->result = -error;
@@ -95,6 +104,11 @@ class bare final : public reactor {
   const char* name() const noexcept override { return "bare"; }
 
  private:
+  long ask(timespec longest_wait) noexcept {
+    return sys::raw(SYS_ppoll, sys::word(asked_.data()), static_cast<long>(asked_.size()),
+                    sys::word(&longest_wait), 0, 8);
+  }
+
   void leave(operation& op, long result) noexcept {
     std::erase(waiting_, &op);
     ended(op, result);
@@ -113,7 +127,14 @@ class bare final : public reactor {
         continue;
       }
       op->state->drained = false;
-      ended(*op, static_cast<unsigned short>(hit) & op->events);
+      // An error queue that nobody reads stays. Its first answer is one for all that is asked, as an edge's
+      // is.
+      std::uint32_t answer = static_cast<unsigned short>(hit) & op->events;
+      if (answer == 0) {
+        op->state->level_lies = true;
+        answer = op->events & (POLLIN | POLLOUT);
+      }
+      ended(*op, answer);
       if (!op->complete(op)) asked_[i].revents = 0;
     }
     waiting_.resize(kept);

@@ -51,6 +51,12 @@ std::string line(const char* what, long result) {
          (result < 0 ? std::string(" ") + name_of_error(errno) : std::string()) + "\n";
 }
 
+double processor_milliseconds() {
+  timespec t;
+  COIR_MUST(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t));
+  return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) / 1e6;
+}
+
 }  // namespace
 
 COIR_ROW_WITH(own_process, "no descriptor left: what waits first waits as ever, and each for its own") {
@@ -141,5 +147,30 @@ COIR_ROW_WITH(own_process,
       write_all(e.b, "hello");
     }
     return said;
+  });
+}
+
+COIR_ROW_WITH(own_process, "no descriptor left: an error queue that nobody reads keeps nobody busy") {
+  in_child(o, [] {
+    const sockaddr_in closed = nobody();
+    const descriptor s(COIR_MUST(socket(AF_INET, SOCK_DGRAM, 0)));
+    const int on = 1;
+    COIR_MUST(setsockopt(s, IPPROTO_IP, IP_RECVERR, &on, sizeof on));
+    COIR_MUST(connect(s, reinterpret_cast<const sockaddr*>(&closed), sizeof closed));
+    COIR_MUST(static_cast<int>(send(s, "x", 1, 0)));
+    set_timeout(s, SO_RCVTIMEO, 200'000);
+    char data[8];
+    std::string said;
+    double busy = 0;
+    {
+      const all_numbers taken;
+      flow receiver("receiver", [&](log&) {
+        said += line("recv", recv(s, data, sizeof data, 0));
+        const double before = processor_milliseconds();
+        said += line("recv", recv(s, data, sizeof data, 0));
+        busy = processor_milliseconds() - before;
+      });
+    }
+    return said + (busy < 100 ? "not busy\n" : "busy\n");
   });
 }
