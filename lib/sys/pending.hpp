@@ -5,7 +5,8 @@
 
 namespace coir::sys {
 
-// Those sent to this thread alone, of all that are pending. Only /proc tells them from the process's.
+// Those sent to this thread alone, of all that are pending. Only /proc tells them from the process's: where
+// it cannot be read, any may be.
 std::uint64_t pending_for_thread() noexcept;
 
 }  // namespace coir::sys
