@@ -176,8 +176,8 @@ class uring final : public reactor {
       } catch (...) {
         return ENOSPC;
       }
-      if (!arm_edges()) return ENOSPC;
     }
+    if (!edges_armed_ && !arm_edges()) return ENOSPC;
     op.exclusive = false;  // nobody here passes an event on
     int error = 0;
     with_edges([&](reactor& e) { error = e.start(op); });
@@ -189,7 +189,7 @@ class uring final : public reactor {
     if (sqe == nullptr) return false;
     ::io_uring_prep_poll_add(sqe, edges_.load(std::memory_order_relaxed)->descriptor(), EPOLLIN);
     ::io_uring_sqe_set_data64(sqe, edges_mark);
-    return true;
+    return edges_armed_ = true;
   }
 
   bool arm_wake() noexcept {
@@ -291,6 +291,7 @@ class uring final : public reactor {
         }
         if (__builtin_expect(cqe.user_data == edges_mark, 0)) {
           with_edges([](reactor& e) { e.wait(0); });
+          edges_armed_ = false;  // if it fails, who waits next tries again
           arm_edges();
           continue;
         }
@@ -316,6 +317,7 @@ class uring final : public reactor {
 
   fd_table& table_;
   std::atomic<reactor*> edges_{nullptr};  // an epoll reactor, once it is needed
+  bool edges_armed_ = false;              // the ring polls it
   ::io_uring ring_ = {};
   bool open_ = false;
   int error_ = 0;  // why it could not be opened
