@@ -191,6 +191,16 @@ void map_core::more_room() noexcept {
   }
 }
 
+void map_core::lose_pool() noexcept {
+  pool_ = nullptr;
+  if (exhausted_) return;
+  failure_ =
+      std::make_exception_ptr(std::logic_error("coir::pool: the next result of a mapping is asked for after "
+                                               "the end of its pool: keep the pool until all "
+                                               "are there"));
+  end_of_input();
+}
+
 void map_core::left(member& m) noexcept {
   // It may have been cancelled before it ran.
   if (on_its_way_ == m.fiber) on_its_way_ = nullptr;

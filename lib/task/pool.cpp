@@ -28,6 +28,14 @@ std::size_t checked_limit(const char* where, std::ptrdiff_t n) {
 
 pool_core::pool_core(std::ptrdiff_t limit) : limit_(checked_limit("coir::pool", limit)) {}
 
+pool_core::~pool_core() {
+  end();
+  while (map_core* m = mappings_) {
+    mappings_ = m->next_of_pool_;
+    m->lose_pool();
+  }
+}
+
 void pool_core::add_mapping(map_core& m) noexcept {
   m.next_of_pool_ = mappings_;
   if (mappings_ != nullptr) mappings_->previous_of_pool_ = &m;

@@ -29,6 +29,8 @@ class map_core : group_core {
   bool waits_for_room() const noexcept { return at_door_ != 0 && !reading_; }
   // Its pool has more room than before.
   void more_room() noexcept;
+  // Its pool is gone, and with that its workers.
+  void lose_pool() noexcept;
 
  protected:
   // Cancels the workers and waits for their ends. To be called by the destructor of what implements the

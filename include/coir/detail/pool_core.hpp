@@ -14,7 +14,7 @@ class pool_core final : public group_core {
  public:
   // Throws std::invalid_argument if `limit` is not positive.
   explicit pool_core(std::ptrdiff_t limit);
-  ~pool_core() override { end(); }
+  ~pool_core() override;
 
   // Takes room for one, waiting for it in the order of coming. Throws as pool::spawn.
   void enter();

@@ -1,6 +1,7 @@
 #include <coir/coir.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -151,4 +152,20 @@ TEST_CASE_METHOD(virtual_time, "pool: a map nested in a pool that has room works
   };
   for (const int r : p.map_unordered(std::vector{1, 10}, outer)) sum += r;
   CHECK(sum == 66);
+}
+
+TEST_CASE_METHOD(virtual_time, "pool: a mapping that outlives it says so once it has given what it has") {
+  auto p = std::make_unique<coir::pool>(1);
+  auto results = p->map(std::vector{1, 2, 3, 4, 5}, [](int i) { return i; });
+  CHECK(results.next() == 1);
+  settle();
+  p.reset();
+  int left = 0;
+  const std::string text = thrown_text<std::logic_error>([&] {
+    while (results.next()) ++left;
+  });
+  INFO(text);
+  CHECK(text.find("after the end of its pool") != std::string::npos);
+  CHECK(left < 4);
+  CHECK_FALSE(results.next());
 }
