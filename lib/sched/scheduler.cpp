@@ -9,6 +9,7 @@
 #include <new>
 
 #include "base/check.hpp"
+#include "base/ended.hpp"
 #include "sched/describe.hpp"
 #include "sys/raw.hpp"
 #include "sys/settings.hpp"
@@ -118,6 +119,7 @@ scheduler::~scheduler() {
   ending_ = true;
   if ((live_ != 0 || has_data_) && up.thread_ends != nullptr) up.thread_ends(*this);
   this_thread = nullptr;  // first: a signal handler would post to the mailbox
+  base::ended_main = &main_;
   detail::running = nullptr;
   detail::cooperative = detail::patch_off = 0;
   mail().retire();

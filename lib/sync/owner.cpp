@@ -3,6 +3,7 @@
 #include <string>
 #include <system_error>
 
+#include "base/ended.hpp"
 #include "wait/waiter.hpp"
 
 namespace coir::sync {
@@ -31,6 +32,9 @@ bool is_caller(std::uintptr_t owner) noexcept {
   if (owner == 0) return false;
   if (owner == detail::owner_mark()) return true;
   scheduler* s = scheduler::existing();
+  if (owner == reinterpret_cast<std::uintptr_t>(base::ended_main) &&
+      (s == nullptr || s->current() == &s->main()))
+    return true;
   if (s == nullptr) return false;
   const fiber* self = s->current();
   if (reinterpret_cast<std::uintptr_t>(self) == owner) return true;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -167,4 +168,20 @@ TEST_CASE("thread: each has its own main fiber, fibers and numbers") {
     });
   std::sort(ids.begin(), ids.end());
   CHECK(std::adjacent_find(ids.begin(), ids.end()) == ids.end());
+}
+
+TEST_CASE(
+    "thread end: what its main fiber has locked, a thread-local object may unlock after the scheduler") {
+  static coir::mutex m;
+  on_thread([] {
+    struct holder {
+      std::unique_lock<coir::mutex> lock{m, std::defer_lock};
+    };
+    thread_local holder elder;  // than the scheduler
+    elder.lock = std::unique_lock(m, std::defer_lock);
+    coir::spawn([] {}).join();
+    elder.lock.lock();
+  });
+  CHECK(m.try_lock());
+  m.unlock();
 }
