@@ -96,11 +96,8 @@ long accept_when_ready(call& c, sockaddr* from, socklen_t* from_size, int flags,
       short events, revents;
     } p = {c.fd, 1 /* POLLIN */, 0};
     timespec none = {};
-    if (sys::raw(SYS_ppoll, sys::word(&p), 1, sys::word(&none), 0, 8) == 1) {
-      const long r = surely_private(c.fd) ? plain() : offload_call(c.s, c.name, plain, true);
-      if (r >= 0) pass_on(c, direction::in);
-      return r;
-    }
+    if (sys::raw(SYS_ppoll, sys::word(&p), 1, sys::word(&none), 0, 8) == 1)
+      return surely_private(c.fd) ? plain() : offload_call(c.s, c.name, plain, true);
     const long r = wait_ready(c, direction::in, deadline);
     if (r < 0) return r;
   }

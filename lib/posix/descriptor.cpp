@@ -13,6 +13,7 @@
 #include <termios.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "posix/limits.hpp"
 #include "sys/raw.hpp"
@@ -146,6 +147,7 @@ bool known_drained(call& c) noexcept {
 }
 
 long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive) noexcept {
+  c.took_all(d);
   // Events may come for ever that are not what the call needs.
   if (deadline != base::never && c.s.now() >= deadline) return -EAGAIN;
   if (wait::reactor_of(c.s) == nullptr) return -EPERM;
@@ -153,13 +155,15 @@ long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive
   op.kind = reactor::op_kind::poll;
   op.fd = c.fd;
   op.state = c.state;
-  op.events = d == direction::in ? EPOLLIN : EPOLLOUT;
+  op.events = static_cast<std::uint32_t>(d);
   op.exclusive = exclusive;
   const long r = wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal});
   if (__builtin_expect(r == -ENOSPC, 0)) return nap(c, deadline);
   if (r < 0) return r;
   __builtin_prefetch(c.state, 1);  // noted in after the system call that comes now
-  return still_open(c) ? 0 : -EBADF;
+  if (__builtin_expect(!still_open(c), 0)) return -EBADF;
+  if (exclusive) c.woken_for |= static_cast<std::uint8_t>(d);
+  return 0;
 }
 
 bool ready_now(int fd, direction d) noexcept {
@@ -169,6 +173,7 @@ bool ready_now(int fd, direction d) noexcept {
 }
 
 long nap(call& c, base::nanoseconds deadline) noexcept {
+  c.leave_to_others();
   if (const int error = wait::interrupt_errno(*c.s.current())) return -error;
   const base::nanoseconds now = c.s.now();
   if (now >= deadline) return -EAGAIN;
@@ -198,11 +203,11 @@ bool was_reset(call& c) noexcept {
          (p.revents & POLLHUP) != 0;
 }
 
-void pass_on(call& c, direction d) noexcept {
-  const std::uint32_t event = d == direction::in ? EPOLLIN : EPOLLOUT;
-  base::list<reactor::operation>& waiting = c.state->operations;
-  if (__builtin_expect(waiting.empty(), 1) || c.s.opened_io()->completes_io()) return;
-  c.s.opened_io()->nudge(*c.state, event);
+// Who waits for what the number named before has heard of its end.
+void call::pass_on() noexcept {
+  const std::uint32_t events = std::exchange(woken_for, std::uint8_t{0});
+  if (__builtin_expect(state->operations.empty(), 1) || state->generation != generation) return;
+  s.opened_io()->nudge(*state, events);
 }
 
 long answer(long result) noexcept {

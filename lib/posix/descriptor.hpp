@@ -14,7 +14,15 @@ using reactor::fd_kind;
 using reactor::fd_state;
 using sched::scheduler;
 
+enum class direction : std::uint8_t { in = EPOLLIN, out = EPOLLOUT };
+
 // A call on one descriptor by the current fiber.
+//
+// Of several that wait for the same an event wakes one (operation::exclusive). `woken_for` is that wake-up
+// while it is the call's: its end, whichever that is, passes it on to the next, unless nothing is left.
+// I1: before the fiber waits again, for whatever it be, it has used the wake-up up or passed it on.
+// Rejected: waking all (every connection would wake every acceptor); telling apart what concerns all (an end,
+// an error) from what one takes: the kernel's events do not.
 struct call {
   scheduler& s;
   int fd;
@@ -22,6 +30,7 @@ struct call {
   fd_state* state;              // null: unknown to coir, the plain call is to be made
   std::uint32_t generation;     // the owner of the number that the call was made for
   bool ends_by_signal = false;  // also by a handler with SA_RESTART
+  std::uint8_t woken_for = 0;   // directions
 
   call(int descriptor, const char* what) noexcept
       : s(*scheduler::existing()),
@@ -29,9 +38,21 @@ struct call {
         name(what),
         state(s.fds().get(descriptor)),
         generation(state != nullptr ? state->generation : 0) {}
-};
+  ~call() { leave_to_others(); }
+  call(const call&) = delete;
+  call& operator=(const call&) = delete;
 
-enum class direction : bool { in, out };
+  // The kernel said that there is nothing more for anybody.
+  void took_all(direction d) noexcept {
+    woken_for = static_cast<std::uint8_t>(woken_for & ~static_cast<unsigned>(d));
+  }
+  void leave_to_others() noexcept {
+    if (__builtin_expect(woken_for != 0, 0)) pass_on();
+  }
+
+ private:
+  void pass_on() noexcept;
+};
 
 // Whether this thread's reactor completes whole operations (io_uring); false also if there is none.
 bool completes_io(call& c) noexcept;
@@ -74,8 +95,8 @@ bool was_reset(call& c) noexcept;
 bool was_shut_down(const call& c) noexcept;
 
 // Waits until the descriptor is ready for `d`; 0 or -errno (wait::perform), -EPERM where that cannot be
-// waited for, -EBADF if it was closed. `exclusive`: of several waiters one is to be woken; it calls pass_on
-// when it is through.
+// waited for, -EBADF if it was closed. `exclusive`: of several waiters one is to be woken. Who waits for the
+// same again has found nothing.
 long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive = true) noexcept;
 
 // Whether poll says so now.
@@ -83,9 +104,6 @@ bool ready_now(int fd, direction d) noexcept;
 
 // Lets a little time pass where no event will tell; as wait_ready. For what poll calls ready and is not.
 long nap(call& c, base::nanoseconds deadline) noexcept;
-
-// If others wait for the same event on this descriptor and there is more to be had, wakes the next of them.
-void pass_on(call& c, direction d) noexcept;
 
 // Sets errno and returns -1 for a negative kernel answer.
 long answer(long result) noexcept;

@@ -142,13 +142,12 @@ long transfer(call& c, const request& q) noexcept {
   remaining_vector rest(q.v, static_cast<std::size_t>(q.count));
   base::nanoseconds deadline = base::never;
   bool asked = false;
-  bool& refuses_nowait = c.state->refuses_nowait[static_cast<int>(q.d)];
+  bool& refuses_nowait = c.state->refuses_nowait[q.d == direction::out];
   bool knows_nowait = !refuses_nowait;
   std::size_t done = 0;
   // What has been transferred counts more than an error; the next call will see that.
   const auto result = [&](long r) noexcept {
     if (q.source != nullptr && r > 0) q.source->written(static_cast<std::size_t>(r));
-    if (asked || q.d == direction::in) pass_on(c, q.d);
     return done > 0 ? static_cast<long>(done) : r;
   };
   for (;;) {

@@ -46,7 +46,7 @@ long receive(call& c, int flags, std::size_t wanted, patience& p, TryNow try_now
       const long r = try_now(MSG_DONTWAIT);
       if (r != -EAGAIN) {
         if (r >= 0 && plain) note_read(c, r, wanted);
-        if (r < 0 || !c.state->drained) pass_on(c, direction::in);
+        if (r >= 0 && plain && c.state->drained) c.took_all(direction::in);
         if (!p.asked) charge(c);  // it did not have to wait
         return r;
       }

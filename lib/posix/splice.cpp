@@ -41,11 +41,13 @@ bool in_memory(int fd, const off64_t* at, std::size_t count) noexcept {
 }
 
 // Waits until `c` is ready for `d`, as far as it can be waited for and the user lets it wait. 0: it is.
-long wait_end(call& c, direction d) noexcept {
+// Meanwhile others may be able to use what the `other` end is ready for.
+long wait_end(call& c, direction d, call& other) noexcept {
   base::nanoseconds deadline = base::never;
   if (!waits_in_poll(c)) return 0;
   while (!ready_now(c.fd, d)) {
     if (const int error = may_wait(c, d, deadline)) return -error;
+    other.leave_to_others();
     const long r = wait_ready(c, d, deadline);
     if (r == -EPERM) return 0;
     if (r < 0) return r;
@@ -93,8 +95,10 @@ long splice_like(int in, const off64_t* at, int out, const char* name, size_t co
     // A page at a time looks like one call: it ends where the pipe does.
     if (r != -EAGAIN || (done > 0 && !ready_now(in, direction::in)))
       return done > 0 ? static_cast<long>(done) : r;
-    if (const long w = wait_end(from, direction::in); w < 0) return done > 0 ? static_cast<long>(done) : w;
-    if (const long w = wait_end(to, direction::out); w < 0) return done > 0 ? static_cast<long>(done) : w;
+    if (const long w = wait_end(from, direction::in, to); w < 0)
+      return done > 0 ? static_cast<long>(done) : w;
+    if (const long w = wait_end(to, direction::out, from); w < 0)
+      return done > 0 ? static_cast<long>(done) : w;
   }
 }
 

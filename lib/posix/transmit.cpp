@@ -27,10 +27,7 @@ long transmit(call& c, int flags, Total total, TryNow try_now) noexcept {
   bool connects = (flags & MSG_FASTOPEN) != 0 || c.state->deferred;
   std::size_t done = 0;
   // What has been sent counts more than an error; the next call will see that.
-  const auto result = [&](long error) noexcept {
-    if (waited) pass_on(c, direction::out);
-    return done > 0 ? static_cast<long>(done) : error;
-  };
+  const auto result = [&](long error) noexcept { return done > 0 ? static_cast<long>(done) : error; };
   for (;;) {
     // The kernel sends no SIGPIPE to whom it can tell a partial count.
     long r = try_now(done, flags | MSG_DONTWAIT | (done > 0 ? MSG_NOSIGNAL : 0));
