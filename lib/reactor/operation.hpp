@@ -35,6 +35,7 @@ struct operation : base::list_node {
   bool closed = false;      // its descriptor was closed: a cancelled result means EBADF
   bool poll_first = false;  // known not to be ready: do not even try before waiting
   bool by_edge = false;     // an epoll set has it; set by start
+  bool ending = false;      // io_uring is asked to end it
   int fd = -1;
   std::uint32_t generation = 0;  // of the descriptor; set by start
   std::uint32_t events = 0;      // EPOLLIN, EPOLLOUT, EPOLLPRI …

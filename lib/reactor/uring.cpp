@@ -11,6 +11,8 @@
 //     Where these stay (a peer that has shut down, an error queue nobody reads) it would be over again and
 //     again: from the first such answer on (fd_state::level_lies) the descriptor's waits are for edges, in an
 //     epoll set beside the ring, which the ring polls.
+// I4: a request whose descriptor is ready when it comes to wait is tried again a moment later, and until then
+//     a cancellation does not find it. So one that finds nothing is repeated while the operation goes on.
 // Rejected: multishot recv (it takes data out of the socket before the user asked: MSG_PEEK, FIONREAD, fork
 // and passing the descriptor on would all see it), SQPOLL (a kernel thread burning a core).
 #include <errno.h>
@@ -35,6 +37,8 @@ namespace {
 constexpr std::uint64_t ignore_mark = 0;
 constexpr std::uint64_t wake_mark = 1;
 constexpr std::uint64_t edges_mark = 2;
+constexpr std::uint64_t cancel_mark = 3;  // in the lowest bits; the descriptor is above them
+constexpr unsigned mark_bits = 2;
 // What read(2) and its kin take at once, whatever they are asked for; a ring has 32 bits for it.
 constexpr std::size_t most_bytes = 0x7ffff000;
 // The kernel's own sleeps in epoll and nanosleep end up to 50 µs late so that wake-ups share an interrupt
@@ -81,6 +85,7 @@ class uring final : public reactor {
     }
     ::io_uring_sqe* sqe = next_sqe();
     if (sqe == nullptr) return EAGAIN;
+    op.ending = false;
     prepare(sqe, op);
     ::io_uring_sqe_set_data64(sqe, reinterpret_cast<std::uint64_t>(&op));
     begun(op);
@@ -271,7 +276,16 @@ class uring final : public reactor {
     ::io_uring_sqe* sqe = next_sqe();
     if (sqe == nullptr) return;  // cannot be: the kernel takes all entries (SUBMIT_ALL)
     ::io_uring_prep_cancel64(sqe, reinterpret_cast<std::uint64_t>(&op), 0);
-    ::io_uring_sqe_set_data64(sqe, ignore_mark);
+    ::io_uring_sqe_set_data64(sqe, static_cast<std::uint64_t>(op.fd) << mark_bits | cancel_mark);
+    op.ending = true;
+  }
+
+  // A request that was about to be tried (I4) was not found. If the try came to nothing it waits anew.
+  void cancel_again(int fd) noexcept {
+    fd_state* s = table_.find(fd);
+    if (s == nullptr) return;
+    for (operation* op = s->operations.front(); op != nullptr; op = s->operations.after(op))
+      if (op->ending) cancel(*op);
   }
 
   // True if there was any completion.
@@ -285,6 +299,11 @@ class uring final : public reactor {
       for (; head != tail; ++head) {
         const ::io_uring_cqe& cqe = ring_.cq.cqes[head & *ring_.cq.kring_mask];
         if (cqe.user_data == ignore_mark) continue;
+        if ((cqe.user_data & cancel_mark) == cancel_mark) {
+          if (__builtin_expect(cqe.res == -ENOENT, 0))
+            cancel_again(static_cast<int>(cqe.user_data >> mark_bits));
+          continue;
+        }
         if (cqe.user_data == wake_mark) {
           if ((cqe.flags & IORING_CQE_F_MORE) == 0) arm_wake();
           continue;

@@ -221,3 +221,28 @@ COIR_ROW_WITH(fibers_only, "sharing: threads of several fibers each leave nothin
     for (std::thread& t : all) t.join();
   }
 }
+
+COIR_ROW_WITH(fibers_only, "cancel: who begins to wait as another's data comes can be cancelled") {
+  for (const kind k : {kind::tcp, kind::unix_stream, kind::unix_datagram, kind::udp}) {
+    const both_ends e = make(k);
+    char data;
+    long n = 0;
+    int error = 0;
+    coir::fiber<void> first = coir::spawn([&] { recv(e.a, &data, 1, 0); });
+    settle();
+    coir::fiber<void> second = coir::spawn([&] {
+      n = recv(e.a, &data, 1, 0);
+      error = errno;
+    });
+    coir::this_fiber::yield();
+    write_all(e.b, "x");
+    second.cancel();
+    o.check(soon([&] { return first.ready() || n == 1; }), "the data is taken");
+    o.check(soon([&] { return second.ready(); }), (std::string(name_of(k)) + ": it ends").c_str());
+    o.check(n == 1 || (n == -1 && error == ECANCELED), "cancelled");
+    first.cancel();
+    if (!second.ready()) write_all(e.b, "y");
+    second.join();
+    first.join();
+  }
+}
