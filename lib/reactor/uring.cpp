@@ -144,19 +144,19 @@ class uring final : public reactor {
     if (reaping_) return;  // a signal handler found the thread at it
     const reactor* e = edges_.load(std::memory_order_relaxed);
     const unsigned left = e != nullptr ? e->pending() : 0;  // these hold nothing
-    if (pending_ <= left) return;
-    ::io_uring_sqe* sqe = next_sqe();
-    if (sqe == nullptr) return;
-    ::io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-    ::io_uring_sqe_set_data64(sqe, ignore_mark);
     running_down_ = true;
     // A disk may take its time; the kernel has to do with that what it can.
     constexpr base::nanoseconds longest = 200'000'000;
     const base::nanoseconds until = base::monotonic_now() + longest;
     while (pending_ > left && base::monotonic_now() < until) {
-      ::__kernel_timespec t = {0, 10'000'000};
-      enter(1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &t);
-      reap();
+      ::io_uring_sqe* sqe = next_sqe();
+      if (sqe == nullptr) break;
+      ::io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+      ::io_uring_sqe_set_data64(sqe, ignore_mark);
+      do {  // until nothing comes any more: then there may be some that it did not find (I4)
+        ::__kernel_timespec t = {0, 10'000'000};
+        enter(1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &t);
+      } while (reap() && pending_ > left && base::monotonic_now() < until);
     }
     running_down_ = false;
   }
