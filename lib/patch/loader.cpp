@@ -17,15 +17,34 @@ void* open_alone(const char* file, int mode) {
   return real.dlopen(file, mode);
 }
 
+// Of the call that coir_way_of_dlopen sends on: nothing else runs in between.
+constinit thread_local const void* calling __attribute__((tls_model("initial-exec"))) = nullptr;
+
+// What its caller's own search path finds, by its name; so nothing depends on the caller any more.
+void* open_for_caller(const char* file, int mode) {
+  const void* caller = calling;
+  const posix::loader_lock alone;
+  char path[PATH_MAX];
+  void* loaded = real.dlopen(file, mode | RTLD_NOLOAD);  // known by that name from elsewhere
+  if (loaded != nullptr) return loaded;
+  ::dlerror();
+  return real.dlopen(posix::find_for_caller(file, caller, path) ? path : file, mode);
+}
+
 }  // namespace
 
-// What __wrap_dlopen goes on with. One that depends on its caller waits for those that are at it, and is no
-// more alone after that.
+// What __wrap_dlopen goes on with. One of which only libc knows how it depends on its caller waits for those
+// that are at it, and is no more alone after that.
 extern "C" __attribute__((visibility("hidden"), used)) auto coir_way_of_dlopen(const char* file, int,
                                                                                const void* caller)
     -> void* (*)(const char*, int) {
   if (file == nullptr || !COIR_COOPERATIVE) return real.dlopen;
   if (!posix::depends_on_caller(file, caller)) return open_alone;
+  char path[PATH_MAX];
+  if (posix::find_for_caller(file, caller, path)) {
+    calling = caller;
+    return open_for_caller;
+  }
   const posix::loader_lock not_beside_others;
   return real.dlopen;
 }

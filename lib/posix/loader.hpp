@@ -5,6 +5,8 @@
 // threads do with libc's.
 #pragma once
 
+#include <limits.h>
+
 #include "posix/descriptor.hpp"
 
 namespace coir::posix {
@@ -25,5 +27,8 @@ bool holds_loader(scheduler& s) noexcept;
 // Whether what dlopen finds for `file` may depend on which object calls it, and `caller` is in one for which
 // that makes a difference.
 bool depends_on_caller(const char* file, const void* caller) noexcept;
+
+// Where dlopen called there finds it, if that is clear: by the search path of the calling object.
+bool find_for_caller(const char* file, const void* caller, char (&path)[PATH_MAX]) noexcept;
 
 }  // namespace coir::posix

@@ -55,3 +55,4 @@ expect(run(PROGRAM, "foreign_stack"), "a stack of the program's own", out="other
 expect(run(PROGRAM, "at_once"), "calls that need not wait",
        out=lambda text: text.count(": yes\n") > 20 and ": no\n" not in text)
 expect(run(PROGRAM, "plugin"), "plugins", out="first: yes\nothers ran meanwhile: yes\nsecond: yes\nthird: yes\n")
+expect(run(PROGRAM, "plugin_by_path"), "plugins by the caller's search path", out="first: yes\nsecond: yes\n")

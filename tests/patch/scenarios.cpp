@@ -340,6 +340,20 @@ int plugin() {
   return 0;
 }
 
+// The same, opened by the program's own DT_RUNPATH at first.
+int plugin_by_path() {
+  const auto ready = [] {
+    void* object = ::dlopen("libwaiting-plugin.so", RTLD_NOW);
+    if (object == nullptr) return false;
+    return reinterpret_cast<int (*)()>(::dlsym(object, "plugin_is_ready"))() == 1;
+  };
+  const auto first = coir::spawn(ready);
+  const auto second = coir::spawn(ready);
+  say("first", first.get());
+  say("second", second.get());
+  return 0;
+}
+
 // What need not wait: other fibers do not get their turn, since no helper thread is asked. Who has had the
 // thread for long gives way all the same (a first call loads what it needs; the machine is loaded): once of
 // some times is enough.
@@ -572,6 +586,7 @@ int main(int argc, char** argv) {
       {"foreign_stack", foreign_stack},
       {"at_once", at_once},
       {"plugin", plugin},
+      {"plugin_by_path", plugin_by_path},
       {"overflows", overflows},
       {"leaves_a_thread", leaves_a_thread},
       {"leaves_a_join", leaves_a_join},
