@@ -83,8 +83,8 @@ void scheduler::after_fork_in_child(std::uint64_t mask) noexcept {
 void scheduler::after_fork_with_guest() noexcept {
   new (&timers_) timer_wheel;
   external_ = 0;
+  if (up.forked != nullptr) up.forked(*guest_->current());  // before the guest forgets who is lost
   guest_->forked();
-  if (up.forked != nullptr) up.forked(*guest_->current());
 }
 
 }  // namespace coir::sched

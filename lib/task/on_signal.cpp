@@ -65,6 +65,8 @@ struct station : base::inbox_node {
   std::atomic<std::uint64_t> forwarded{0};
   std::atomic<bool> posted{false};
   std::atomic<int> thread{0};  // tid; 0: nobody's
+  sched::mailbox* mail = nullptr;
+  std::uint64_t mail_generation = 0;
   base::list<signal_subscription> subscriptions;
   station* next = nullptr;
 };
@@ -215,10 +217,18 @@ void install_locked(signal_subscription& s) {
 }
 
 // On the thread: whether a signal may have a call made here, so that its calls must be such as can be
-// interrupted. When the last subscription was ended by another thread, that is found out here the next time.
+// interrupted.
 void cooperate(const station& t) noexcept {
   if (sched::scheduler* s = sched::scheduler::existing())
     s->cooperate(sched::scheduler::handlers, t.wanted.load(std::memory_order_relaxed) != 0);
+}
+
+// When the last subscription is ended by another thread.
+void have_cooperate_locked(station& t) noexcept {
+  if (t.thread.load(std::memory_order_relaxed) == 0 || t.wanted.load(std::memory_order_relaxed) != 0) return;
+  // acq_rel: pairs with deliver
+  if (!t.posted.exchange(true, std::memory_order_acq_rel) && !t.mail->post(&t, t.mail_generation))
+    t.posted.store(false, std::memory_order_release);
 }
 
 void close_locked(station& t) noexcept {
@@ -313,6 +323,8 @@ station& station_of(sched::scheduler& s) {
   t->come.store(0, std::memory_order_relaxed);
   t->forwarded.store(0, std::memory_order_relaxed);
   t->thread.store(s.thread_id(), std::memory_order_relaxed);
+  t->mail = &s.mail();
+  t->mail_generation = t->mail->generation();
   lock.unlock();
   mine = t;
   static thread_local leaving at_end;
@@ -382,7 +394,11 @@ signal_handle::~signal_handle() {
   if (subscription_ == nullptr) return;
   const std::lock_guard held(detail::lock);
   detail::leave_locked(*subscription_);
-  if (detail::mine != nullptr) detail::cooperate(*detail::mine);
+  detail::station* of = subscription_->home;
+  if (of == detail::mine)
+    detail::cooperate(*of);
+  else
+    detail::have_cooperate_locked(*of);
 }
 
 signal_handle on_signal(int signal, std::function<void(int)> f) {

@@ -296,15 +296,18 @@ void rearm_after_fork(sched::fiber& f) noexcept {
   forget_jumps(f);
   // Who waited in the parent stays in the queues of mutexes and semaphores, but can be given nothing any
   // more.
+  const bool guests = f.home->guest() != nullptr;
   const auto lay = [&](sched::fiber& ghost) {
-    if (&ghost != &f && ghost.waiting != nullptr) ghost.waiting->claim(outcome::interrupted);
+    if (&ghost == &f || ghost.waiting == nullptr) return;
+    ghost.waiting->claim(outcome::interrupted);
+    // Where others go on, the count does too.
+    for (timeout_scope* t = ghost.timeouts; guests && t != nullptr; t = t->outer_) --detail::cooperative;
   };
   lay(f.home->main());
-  if (f.home->guest() == nullptr)
-    for (base::list_node* n = f.home->fibers().next; n != &f.home->fibers(); n = n->next)
-      lay(*sched::fiber_of(n));
+  for (base::list_node* n = f.home->fibers().next; n != &f.home->fibers(); n = n->next)
+    lay(*sched::fiber_of(n));
   for (timeout_scope* t = f.timeouts; t != nullptr; t = t->outer_) {
-    if (f.home->guest() == nullptr) ++detail::cooperative;  // which begins anew
+    if (!guests) ++detail::cooperative;  // which begins anew
     if (!t->timer_.armed()) continue;
     const base::nanoseconds when = t->timer_.when;
     new (&t->timer_) timeout_scope::scope_timer;

@@ -23,6 +23,7 @@ for always in ({}, {"COIR_PATCH_ALWAYS": "1"}):
     expect(run(PROGRAM, "post", **always), "post", out=all_yes("a post runs while main reads"))
     expect(run(PROGRAM, "threadless", **always), "no second thread",
            out=all_yes("no thread was needed", "unshare is possible", "a signal ends a wait for any child"))
+    expect(run(PROGRAM, "unsubscribes", **always), "an ended subscription", out=all_yes("no thread was needed"))
     expect(run(PROGRAM, "soon", **always), "helpers", out=all_yes("helpers are gone"))
     expect(run(PROGRAM, "jumps", **always), "jumps out of handlers",
            out=all_yes("a wait for any child", "a join", "the patch is in force", "the thread may be cancelled"))
