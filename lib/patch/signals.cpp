@@ -50,6 +50,8 @@ COIR_HOOK int sigsuspend(const sigset_t* mask) {
   return COIR_COOPERATIVE && !posix::in_vfork_child() ? posix::sigsuspend(mask) : real.sigsuspend(mask);
 }
 
+extern "C" [[gnu::weak]] void __asan_handle_no_return();
+
 // A handler may be left by a jump.
 namespace {
 [[noreturn]] void jump(__jmp_buf_tag* to, int value) noexcept;
@@ -64,6 +66,8 @@ void jump(__jmp_buf_tag* to, int value) noexcept {
   // libc would restore the kernel's mask only.
   if (to->__mask_was_saved != 0 && sets_masks_of_fibers())
     posix::change_mask(SIG_SETMASK, reinterpret_cast<const sigset_t*>(&to->__saved_mask), nullptr);
+  // As its own siglongjmp does: the frames below are left.
+  if (&__asan_handle_no_return != nullptr) __asan_handle_no_return();
   real.siglongjmp(to, value);
   __builtin_unreachable();
 }

@@ -18,6 +18,8 @@
 #include "wait/interrupt.hpp"
 #include "wait/lot.hpp"
 
+extern "C" [[gnu::weak]] void __asan_handle_no_return();
+
 namespace coir::posix {
 namespace {
 
@@ -267,6 +269,7 @@ void leave_handler(__jmp_buf_tag* to, int value, void (*make)(const wait::jump& 
   wait::note({.of = f, .to = to, .value = value, .blocks = blocks, .make = make});
   if (at_work) wait::leaves_coir(stack, handlers, true);
   innermost = const_cast<running_handler*>(last);
+  if (&__asan_handle_no_return != nullptr) __asan_handle_no_return();
   sys::real.siglongjmp(innermost->leave, 1);
 }
 

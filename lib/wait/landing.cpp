@@ -63,6 +63,10 @@ pending* take(sched::scheduler* home) noexcept {
   return nullptr;
 }
 
+// What may run in the middle of a switch, of which ASan has not heard yet: a fake stack that it made there
+// would be lost.
+#define COIR_IN_A_SWITCH __attribute__((no_sanitize("address")))
+
 // A walk from here to the frame that is jumped to.
 struct walk {
   std::uintptr_t end;   // the stack pointer there
@@ -73,7 +77,7 @@ struct walk {
   void** returns = nullptr;  // where the outermost of the first ones keeps what it returns to
 };
 
-_Unwind_Reason_Code step(_Unwind_Context* frame, void* argument) {
+COIR_IN_A_SWITCH _Unwind_Reason_Code step(_Unwind_Context* frame, void* argument) {
   walk& w = *static_cast<walk*>(argument);
   int interrupted = 0;
   const std::uintptr_t at = _Unwind_GetIPInfo(frame, &interrupted);
@@ -95,7 +99,7 @@ _Unwind_Reason_Code step(_Unwind_Context* frame, void* argument) {
   return stack < w.end ? _URC_NO_REASON : _URC_NORMAL_STOP;
 }
 
-walk look(const char* to, int handlers) noexcept {
+COIR_IN_A_SWITCH walk look(const char* to, int handlers) noexcept {
   walk w = {.end = reinterpret_cast<std::uintptr_t>(to), .handlers = handlers};
   _Unwind_Backtrace(step, &w);
   return w;
@@ -146,7 +150,7 @@ void lie_in_wait(pending& p, const walk& w) noexcept {
 }
 
 // On the stack of the fiber that is to jump, which is in a call.
-void lie_in_wait_here() noexcept {
+COIR_IN_A_SWITCH void lie_in_wait_here() noexcept {
   sched::fiber* self = sched::scheduler::existing()->current();
   pending* p = jump_of(self);
   if (p == nullptr || p->lies_in_wait) return;
