@@ -35,13 +35,6 @@ COIR_HOOK int fclose(FILE* f) {
   return real.fclose(f);
 }
 
-namespace {
-int noted(int r, bool changes_flags) noexcept {
-  if (changes_flags) posix::flags_changed();
-  return r;
-}
-}  // namespace
-
 COIR_HOOK int fcntl(int fd, int command, ...) {
   va_list rest;
   va_start(rest, command);
@@ -49,7 +42,7 @@ COIR_HOOK int fcntl(int fd, int command, ...) {
   va_end(rest);
   if (COIR_COOPERATIVE_IN(files) && (command == F_SETLKW || command == F_OFD_SETLKW))
     return posix::lock_record(fd, command, reinterpret_cast<struct flock*>(argument));
-  return noted(real.fcntl(fd, command, argument), command == F_SETFL);
+  return static_cast<int>(posix::note_control(command, real.fcntl(fd, command, argument)));
 }
 COIR_HOOK int fcntl64(int fd, int command, ...) {
   va_list rest;
@@ -63,5 +56,7 @@ COIR_HOOK int ioctl(int fd, unsigned long request, ...) noexcept {
   va_start(rest, request);
   const long argument = va_arg(rest, long);
   va_end(rest);
-  return noted(real.ioctl(fd, request, argument), request == FIONBIO);
+  const int r = real.ioctl(fd, request, argument);
+  if (request == FIONBIO) posix::flags_changed();
+  return r;
 }

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "patch/hook.hpp"
+#include "posix/close.hpp"
+#include "posix/descriptor.hpp"
 #include "posix/elsewhere.hpp"
 #include "posix/filelocks.hpp"
 #include "posix/queues.hpp"
@@ -88,6 +90,10 @@ COIR_HOOK int mq_send(mqd_t q, const char* m, size_t n, unsigned priority) {
   return COIR_COOPERATIVE_IN(ipc) ? posix::mq_send(q, m, n, priority, nullptr)
                                   : real.mq_send(q, m, n, priority);
 }
+COIR_HOOK int mq_close(mqd_t q) noexcept {
+  return static_cast<int>(posix::answer(posix::close_raw(q)));
+}
+
 // These are asked without waiting first.
 COIR_HOOK ssize_t msgrcv(int q, void* m, size_t n, long type, int flags) {
   if (!COIR_COOPERATIVE_IN(ipc) || (flags & IPC_NOWAIT) != 0) return real.msgrcv(q, m, n, type, flags);

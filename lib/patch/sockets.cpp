@@ -1,11 +1,7 @@
 // Sockets.
-#include <netinet/in.h>
-#include <sys/time.h>
-
+#include "posix/sockets.hpp"
 #include "patch/hook.hpp"
 #include "posix/close.hpp"
-#include "posix/limits.hpp"
-#include "posix/sockets.hpp"
 
 namespace posix = coir::posix;
 using coir::sys::real;
@@ -30,10 +26,16 @@ COIR_HOOK ssize_t __recvfrom_chk(int fd, void* b, size_t n, size_t has, int flag
   return recvfrom(fd, b, n, flags, a, l);
 }
 COIR_HOOK ssize_t recvmsg(int fd, msghdr* m, int flags) {
-  return COIR_COOPERATIVE ? posix::recvmsg(fd, m, flags) : real.recvmsg(fd, m, flags);
+  if (COIR_COOPERATIVE) return posix::recvmsg(fd, m, flags);
+  const ssize_t r = real.recvmsg(fd, m, flags);
+  if (r >= 0) posix::note_received(*m);
+  return r;
 }
 COIR_HOOK int recvmmsg(int fd, mmsghdr* m, unsigned n, int flags, timespec* t) {
-  return COIR_COOPERATIVE ? posix::recvmmsg(fd, m, n, flags, t) : real.recvmmsg(fd, m, n, flags, t);
+  if (COIR_COOPERATIVE) return posix::recvmmsg(fd, m, n, flags, t);
+  const int r = real.recvmmsg(fd, m, n, flags, t);
+  for (int i = 0; i < r; ++i) posix::note_received(m[i].msg_hdr);
+  return r;
 }
 COIR_HOOK ssize_t send(int fd, const void* b, size_t n, int flags) {
   return COIR_COOPERATIVE ? posix::send(fd, b, n, flags) : real.send(fd, b, n, flags);
@@ -42,10 +44,16 @@ COIR_HOOK ssize_t sendto(int fd, const void* b, size_t n, int flags, const socka
   return COIR_COOPERATIVE ? posix::sendto(fd, b, n, flags, a, l) : real.sendto(fd, b, n, flags, a, l);
 }
 COIR_HOOK ssize_t sendmsg(int fd, const msghdr* m, int flags) {
-  return COIR_COOPERATIVE ? posix::sendmsg(fd, m, flags) : real.sendmsg(fd, m, flags);
+  if (COIR_COOPERATIVE) return posix::sendmsg(fd, m, flags);
+  const ssize_t r = real.sendmsg(fd, m, flags);
+  if (r >= 0) posix::note_passed(*m);
+  return r;
 }
 COIR_HOOK int sendmmsg(int fd, mmsghdr* m, unsigned n, int flags) {
-  return COIR_COOPERATIVE ? posix::sendmmsg(fd, m, n, flags) : real.sendmmsg(fd, m, n, flags);
+  if (COIR_COOPERATIVE) return posix::sendmmsg(fd, m, n, flags);
+  const int r = real.sendmmsg(fd, m, n, flags);
+  for (int i = 0; i < r; ++i) posix::note_passed(m[i].msg_hdr);
+  return r;
 }
 COIR_HOOK int connect(int fd, const sockaddr* a, socklen_t l) {
   return COIR_COOPERATIVE ? posix::connect(fd, a, l) : real.connect(fd, a, l);
@@ -71,17 +79,7 @@ COIR_HOOK int socket(int domain, int type, int protocol) noexcept {
 }
 COIR_HOOK int setsockopt(int fd, int level, int name, const void* value, socklen_t size) noexcept {
   const int r = real.setsockopt(fd, level, name, value, size);
-  constexpr int tcp_ulp = 31;
-  constexpr int tcp_fastopen_connect = 30;
-  if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) {
-    if (r == 0) posix::note_limit(fd, name, static_cast<const timeval*>(value)->tv_sec);
-    posix::flags_changed();
-  }
-  if (level == SOL_SOCKET && name == SO_LINGER) posix::linger_used.store(true, std::memory_order_relaxed);
-  if (level == SOL_SOCKET && name == SO_RCVLOWAT) posix::low_marks.store(true, std::memory_order_relaxed);
-  if (level == IPPROTO_TCP && name == tcp_ulp) posix::not_plain_tcp(fd);
-  if (level == IPPROTO_TCP && name == tcp_fastopen_connect)
-    posix::late_connects.store(true, std::memory_order_relaxed);
+  posix::note_option(fd, level, name, value, r == 0);
   return r;
 }
 COIR_HOOK int shutdown(int fd, int how) noexcept {

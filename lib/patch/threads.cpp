@@ -1,19 +1,10 @@
-// Once, barriers, joining; C11's names for threads and locks; syscall.
+// Once, barriers, joining; C11's names for threads and locks.
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <sys/syscall.h>
 #include <threads.h>
 
 #include "patch/hook.hpp"
 #include "posix/control.hpp"
-#include "posix/files.hpp"
 #include "posix/locks.hpp"
-#include "posix/multiplex.hpp"
-#include "posix/open.hpp"
-#include "posix/sleep.hpp"
-#include "posix/sockets.hpp"
-#include "sys/raw.hpp"
 
 namespace posix = coir::posix;
 using coir::sys::real;
@@ -132,89 +123,4 @@ COIR_HOOK int thrd_join(thrd_t thread, int* result) {
 }
 COIR_HOOK void call_once(once_flag* flag, void (*function)(void)) {
   pthread_once(reinterpret_cast<pthread_once_t*>(flag), function);
-}
-
-namespace {
-
-template <class T>
-T* pointer(long word) noexcept {
-  return reinterpret_cast<T*>(word);
-}
-
-// The calls that have names of their own, made through syscall(2): as by those names.
-bool named(long number, const long (&a)[6], long& result) {
-  const int fd = static_cast<int>(a[0]), fourth = static_cast<int>(a[3]);
-  const auto size = static_cast<size_t>(a[2]);
-  switch (number) {
-    case SYS_read:
-      result = posix::read(fd, pointer<void>(a[1]), size);
-      return true;
-    case SYS_write:
-      result = posix::write(fd, pointer<const void>(a[1]), size);
-      return true;
-    case SYS_recvfrom:
-      result = posix::recvfrom(fd, pointer<void>(a[1]), size, fourth, pointer<sockaddr>(a[4]),
-                               pointer<socklen_t>(a[5]));
-      return true;
-    case SYS_sendto:
-      result = posix::sendto(fd, pointer<const void>(a[1]), size, fourth, pointer<const sockaddr>(a[4]),
-                             static_cast<socklen_t>(a[5]));
-      return true;
-    case SYS_recvmsg:
-      result = posix::recvmsg(fd, pointer<msghdr>(a[1]), static_cast<int>(a[2]));
-      return true;
-    case SYS_sendmsg:
-      result = posix::sendmsg(fd, pointer<const msghdr>(a[1]), static_cast<int>(a[2]));
-      return true;
-    case SYS_connect:
-      result = posix::connect(fd, pointer<const sockaddr>(a[1]), static_cast<socklen_t>(a[2]));
-      return true;
-    case SYS_accept4:
-      result = accept4(fd, pointer<sockaddr>(a[1]), pointer<socklen_t>(a[2]), fourth);
-      return true;
-    case SYS_openat:
-      result =
-          posix::openat(fd, pointer<const char>(a[1]), static_cast<int>(a[2]), static_cast<mode_t>(a[3]));
-      return true;
-#ifdef SYS_open
-    case SYS_open:
-      result = posix::openat(AT_FDCWD, pointer<const char>(a[0]), static_cast<int>(a[1]),
-                             static_cast<mode_t>(a[2]));
-      return true;
-#endif
-    case SYS_nanosleep:
-      result = posix::nanosleep(pointer<const timespec>(a[0]), pointer<timespec>(a[1]));
-      return true;
-#ifdef SYS_poll
-    case SYS_poll:
-      result = poll(pointer<pollfd>(a[0]), static_cast<nfds_t>(a[1]), static_cast<int>(a[2]));
-      return true;
-#endif
-    default:
-      return false;
-  }
-}
-
-}  // namespace
-
-// As libc's does it: takes all six, however many there are. Where there are fewer the last ones are whatever
-// lies on the caller's stack, and mean nothing to the call.
-COIR_HOOK __attribute__((no_sanitize("address"))) long syscall(long number, ...) noexcept {
-  long a[6];
-  va_list rest;
-  va_start(rest, number);
-  for (long& argument : a) argument = va_arg(rest, long);
-  va_end(rest);
-  long result;
-  if (number == SYS_futex) {
-    if (!posix::futex(pointer<long>(a[0]), a[1], a[2], a[3], a[5], result))
-      result = coir::sys::raw(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-  } else if (COIR_COOPERATIVE_IN(io) && named(number, a, result)) {
-    return result;
-  } else {
-    result = coir::sys::raw(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-  }
-  if (result >= 0 || result < -4095) return result;
-  errno = static_cast<int>(-result);
-  return -1;
 }

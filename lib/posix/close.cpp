@@ -10,8 +10,10 @@
 #include <algorithm>
 
 #include "posix/descriptor.hpp"
+#include "posix/limits.hpp"
 #include "posix/offload.hpp"
 #include "posix/signals.hpp"
+#include "posix/sockets.hpp"
 #include "sys/own_fds.hpp"
 #include "sys/raw.hpp"
 #include "sys/real.hpp"
@@ -31,7 +33,8 @@ const bool process_known = [] {
 // A close that waits until the peer has taken what was sent (SO_LINGER): of a connection only, and not of
 // what never waits for a peer.
 bool lingers(int fd) noexcept {
-  if (__builtin_expect(!linger_used.load(std::memory_order_relaxed), 1) || detail::cooperative == 0)
+  if (__builtin_expect(!linger_used.load(std::memory_order_relaxed), 1) || detail::cooperative == 0 ||
+      in_handler() || in_vfork_child())
     return false;
   linger l = {};
   socklen_t size = sizeof l;
@@ -68,7 +71,17 @@ void forget(int fd) noexcept {
   if (in_handler() && !in_vfork_child()) owner->generation.fetch_add(1, std::memory_order_acq_rel);
   if (in_handler()) return;
   if (owner->users.load(std::memory_order_acquire) == 0 || in_vfork_child()) return;
-  wait::forget(fd, *owner);
+  if (in_handler())  // perhaps of coir at work on the descriptor's state: its waiters are not told
+    owner->generation.fetch_add(1, std::memory_order_acq_rel);
+  else
+    wait::forget(fd, *owner);
+}
+
+void begins_anew(int fd) noexcept {
+  if (reactor::fd_owner* owner = wait::owner_of(fd);
+      owner != nullptr && (owner->users.load(std::memory_order_acquire) != 0 ||
+                           owner->made_here.load(std::memory_order_relaxed) != 0))
+    forget(fd);
 }
 
 void forget_range(unsigned first, unsigned last) noexcept {
@@ -76,13 +89,17 @@ void forget_range(unsigned first, unsigned last) noexcept {
   for (unsigned fd = first; fd < seen && fd <= last; ++fd) forget(static_cast<int>(fd));
 }
 
-int close(int fd) {
-  if (__builtin_expect(sys::is_own_fd(fd), 0)) return static_cast<int>(answer(-EBADF));
+long close_raw(int fd) noexcept {
+  if (__builtin_expect(sys::is_own_fd(fd), 0)) return -EBADF;
   const bool waits = lingers(fd);
   forget(fd);
-  if (__builtin_expect(waits, 0))
-    return static_cast<int>(answer(offload_call(
-        *scheduler::existing(), "close", [&]() -> long { return sys::raw(SYS_close, fd); }, true)));
+  const auto plain = [&]() -> long { return sys::raw(SYS_close, fd); };
+  return __builtin_expect(waits, 0) ? offload_call(*scheduler::existing(), "close", plain, true) : plain();
+}
+
+int close(int fd) {
+  if (__builtin_expect(sys::is_own_fd(fd) || lingers(fd), 0)) return static_cast<int>(answer(close_raw(fd)));
+  forget(fd);
   return sys::real.close(fd);
 }
 
@@ -119,6 +136,25 @@ int dup3(int from, int to, int flags) noexcept {
 
 void flags_changed() noexcept {
   reactor::flags_epoch.fetch_add(1, std::memory_order_acq_rel);
+}
+
+long note_control(int command, long r) noexcept {
+  if (command == F_SETFL) flags_changed();
+  if (r >= 0 && (command == F_DUPFD || command == F_DUPFD_CLOEXEC)) begins_anew(static_cast<int>(r));
+  return r;
+}
+
+void note_option(int fd, int level, int name, const void* value, bool done) noexcept {
+  constexpr int tcp_ulp = 31, tcp_fastopen_connect = 30;
+  if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) {
+    if (done) note_limit(fd, name, static_cast<const timeval*>(value)->tv_sec);
+    flags_changed();
+  }
+  if (level == SOL_SOCKET && name == SO_LINGER) linger_used.store(true, std::memory_order_relaxed);
+  if (level == SOL_SOCKET && name == SO_RCVLOWAT) low_marks.store(true, std::memory_order_relaxed);
+  if (level == IPPROTO_TCP && name == tcp_ulp) not_plain_tcp(fd);
+  if (level == IPPROTO_TCP && name == tcp_fastopen_connect)
+    late_connects.store(true, std::memory_order_relaxed);
 }
 
 void not_plain_tcp(int fd) noexcept {

@@ -16,10 +16,15 @@ bool in_vfork_child() noexcept;
 void forget(int fd) noexcept;
 // The same for first … last.
 void forget_range(unsigned first, unsigned last) noexcept;
+// The kernel has given the number to a file, where coir may remember another one of it that was closed
+// unheard.
+void begins_anew(int fd) noexcept;
 
 // close, with the waiters woken first. Waits only where SO_LINGER says so. On plain threads a cancellation
 // point: not noexcept.
 int close(int fd);
+// The same with the kernel's answer, and no cancellation point.
+long close_raw(int fd) noexcept;
 int close_range(unsigned first, unsigned last, int flags) noexcept;
 void closefrom(int first) noexcept;
 int dup2(int from, int to) noexcept;
@@ -30,6 +35,9 @@ extern std::atomic<bool> linger_used;
 
 // O_NONBLOCK, SO_RCVTIMEO or the like of some description changed: what is remembered of flags is asked anew.
 void flags_changed() noexcept;
+// fcntl(2) with `command` has answered `r`, which is returned; setsockopt(2) was made.
+long note_control(int command, long r) noexcept;
+void note_option(int fd, int level, int name, const void* value, bool done) noexcept;
 // The stream may from now on return short reads that have not drained it (kernel TLS).
 void not_plain_tcp(int fd) noexcept;
 

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "posix/close.hpp"
 #include "posix/descriptor.hpp"
 #include "posix/offload.hpp"
 #include "posix/sockets.hpp"
@@ -143,9 +144,9 @@ long finish_connect(call& c, base::nanoseconds deadline) noexcept {
 }
 
 int connect(int fd, const sockaddr* to, socklen_t to_size) noexcept {
+  scheduler::existing()->charge();
   call c(fd, "connect");
   if (c.state == nullptr) return sys::real.connect(fd, to, to_size);
-  charge(c);
   const long flags = sys::raw(SYS_fcntl, fd, F_GETFL);
   int type = 0;
   base::nanoseconds deadline = base::never;
@@ -160,9 +161,9 @@ int connect(int fd, const sockaddr* to, socklen_t to_size) noexcept {
 }
 
 int accept4(int fd, sockaddr* from, socklen_t* from_size, int flags) noexcept {
+  scheduler::existing()->charge();
   call c(fd, "accept");
   if (c.state == nullptr) return sys::real.accept4(fd, from, from_size, flags);
-  charge(c);
   base::nanoseconds deadline = base::never;
   if (may_wait(c, direction::in, deadline) != 0)
     return static_cast<int>(
@@ -170,22 +171,30 @@ int accept4(int fd, sockaddr* from, socklen_t* from_size, int flags) noexcept {
   c.ends_by_signal = deadline != base::never;
   if (!completes_io(c))
     return static_cast<int>(answer(fresh(accept_when_ready(c, from, from_size, flags, deadline))));
-  wait::waiting_operation op;
-  op.kind = reactor::op_kind::accept;
-  op.fd = fd;
-  op.state = c.state;
-  op.address = from;
-  op.address_size = from_size;
-  op.flags = flags;
-  return static_cast<int>(answer(fresh(wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal}))));
+  long r;
+  do {
+    wait::waiting_operation op;
+    op.kind = reactor::op_kind::accept;
+    op.fd = fd;
+    op.state = c.state;
+    op.address = from;
+    op.address_size = from_size;
+    op.flags = flags;
+    trust(c, op, direction::in);
+    r = wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal});
+  } while (__builtin_expect(r == -ESTALE, 0) && (r = ask_again(c, direction::in)) == 0);
+  return static_cast<int>(answer(fresh(r)));
 }
 
 void note_new_socket(int fd) noexcept {
   reactor::fd_owner* owners = reactor::fd_owners();
-  if (owners == nullptr || fd >= reactor::most_descriptors) return;
+  if (owners == nullptr || fd < 0 || fd >= reactor::most_descriptors) return;
   reactor::fd_owner& o = owners[fd];
+  if (__builtin_expect(o.users.load(std::memory_order_relaxed) != 0, 0)) {
+    if (in_vfork_child()) return;
+    forget(fd);
+  }
   o.made_here.store(reactor::private_epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
-  if (o.users.load(std::memory_order_relaxed) != 0) o.generation.fetch_add(1, std::memory_order_acq_rel);
 }
 
 }  // namespace coir::posix

@@ -17,6 +17,7 @@
 
 #include "posix/limits.hpp"
 #include "sys/raw.hpp"
+#include "wait/forget.hpp"
 #include "wait/interrupt.hpp"
 
 namespace coir::posix {
@@ -75,11 +76,15 @@ base::nanoseconds from_timeval(const timeval& t) noexcept {
   return base::from_timespec({t.tv_sec, t.tv_usec * 1000});
 }
 
+bool is_nonblocking(int fd) noexcept {
+  const long flags = sys::raw(SYS_fcntl, fd, F_GETFL);
+  return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
 void ask_flags(call& c) noexcept {
   fd_state& s = *c.state;
   const std::uint32_t epoch = reactor::flags_epoch.load(std::memory_order_acquire);  // before the questions
-  const long flags = sys::raw(SYS_fcntl, c.fd, F_GETFL);
-  s.nonblocking = flags >= 0 && (flags & O_NONBLOCK) != 0;
+  s.nonblocking = is_nonblocking(c.fd);
   const fd_kind kind = kind_of(c);
   s.receive_timeout = s.send_timeout = 0;
   timeval t = {};
@@ -103,6 +108,15 @@ bool flags_known(const call& c) noexcept {
   return c.state->flags_epoch == reactor::flags_epoch.load(std::memory_order_relaxed) && is_private(c.fd);
 }
 
+// operation::holds: whether a call that began to wait for what is remembered of a socket may do so.
+bool may_still_wait(const reactor::operation& op) noexcept {
+  if (!is_private(op.fd)) return true;  // then all was asked
+  const bool in = (op.events & EPOLLIN) != 0;
+  timeval t = {};
+  return !is_nonblocking(op.fd) && socket_option(op.fd, in ? SO_RCVTIMEO : SO_SNDTIMEO, t) &&
+         from_timeval(t) == (in ? op.state->receive_timeout : op.state->send_timeout);
+}
+
 }  // namespace
 
 bool completes_io(call& c) noexcept {
@@ -113,6 +127,31 @@ bool completes_io(call& c) noexcept {
 fd_kind kind_of(call& c) noexcept {
   if (c.state->kind == fd_kind::unknown) c.state->kind = ask_kind(c.fd);
   return c.state->kind;
+}
+
+void ask_anew(const call& c) noexcept {
+  c.state->begin_anew();
+  if (reactor::fd_owner* owner = wait::owner_of(c.fd)) owner->made_here.store(0, std::memory_order_relaxed);
+}
+
+bool kind_holds(call& c) noexcept {
+  struct stat st;
+  const fd_kind kind = c.state->kind;
+  if (kind == fd_kind::unknown || ::fstat(c.fd, &st) != 0) return true;
+  const bool socket = kind == fd_kind::tcp || kind == fd_kind::socket;
+  const bool file = kind == fd_kind::file || kind == fd_kind::quick;
+  if (S_ISSOCK(st.st_mode) == socket && S_ISFIFO(st.st_mode) == (kind == fd_kind::pipe) &&
+      (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode)) == file)
+    return true;
+  ask_anew(c);
+  return false;
+}
+
+bool proved_no_socket(const call& c, long r, int before) noexcept {
+  if (__builtin_expect(r != -1 || errno != ENOTSOCK, 1)) return false;
+  errno = before;
+  ask_anew(c);
+  return true;
 }
 
 bool on_disk(int fd) noexcept {
@@ -130,9 +169,15 @@ bool drains_at_once(int fd) noexcept {
 }
 
 int may_wait(call& c, direction d, base::nanoseconds& deadline) noexcept {
-  if (!flags_known(c)) ask_flags(c);
+  const bool known = flags_known(c);
+  if (!known) ask_flags(c);
+  if (known && c.state->nonblocking && !is_nonblocking(c.fd)) {
+    ask_anew(c);
+    ask_flags(c);
+  }
   if (c.state->nonblocking) return EAGAIN;
-  const base::nanoseconds limit = d == direction::in ? c.state->receive_timeout : c.state->send_timeout;
+  const base::nanoseconds& limit = d == direction::in ? c.state->receive_timeout : c.state->send_timeout;
+  if (known && limit < 0) ask_flags(c);
   if (limit < 0) return EAGAIN;
   deadline = limit == 0 ? base::never : base::add_saturated(c.s.now(), limit);
   return 0;
@@ -146,6 +191,19 @@ bool known_drained(call& c) noexcept {
   return io != nullptr && (io->completes_io() || (s.registered & EPOLLIN) != 0);
 }
 
+void trust(call& c, reactor::operation& op, direction d) noexcept {
+  op.events = static_cast<std::uint32_t>(d);
+  op.suspect = flags_known(c);
+  op.holds = may_still_wait;
+}
+
+long ask_again(call& c, direction d) noexcept {
+  ask_anew(c);
+  base::nanoseconds other = base::never;
+  if (const int error = may_wait(c, d, other)) return -error;
+  return still_open(c) ? 0 : -EBADF;
+}
+
 long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive) noexcept {
   c.took_all(d);
   // Events may come for ever that are not what the call needs.
@@ -155,10 +213,11 @@ long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive
   op.kind = reactor::op_kind::poll;
   op.fd = c.fd;
   op.state = c.state;
-  op.events = static_cast<std::uint32_t>(d);
   op.exclusive = exclusive;
+  trust(c, op, d);
   const long r = wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal});
   if (__builtin_expect(r == -ENOSPC, 0)) return nap(c, deadline);
+  if (__builtin_expect(r == -ESTALE, 0)) return ask_again(c, d);
   if (r < 0) return r;
   __builtin_prefetch(c.state, 1);  // noted in after the system call that comes now
   if (__builtin_expect(!still_open(c), 0)) return -EBADF;

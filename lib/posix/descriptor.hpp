@@ -59,6 +59,17 @@ bool completes_io(call& c) noexcept;
 
 // fstat and friends, once per generation.
 fd_kind kind_of(call& c) noexcept;
+// What is remembered of the number proved to be of another file: all of it is asked anew.
+void ask_anew(const call& c) noexcept;
+// Whether it is of the kind that is remembered; if not, asks anew.
+bool kind_holds(call& c) noexcept;
+// Whether a call that sockets have, made as the kind is remembered to be one, said that it is none: then asks
+// anew. `before`: errno before that call.
+bool proved_no_socket(const call& c, long r, int before) noexcept;
+// The call is one of sockets, and goes on: it must be one.
+inline void must_be_socket(const call& c) noexcept {
+  if (__builtin_expect(c.state->kind > fd_kind::socket, 0)) ask_anew(c);
+}
 
 // Whether what is written to it goes to a disk; asked anew. False also of what is no descriptor.
 bool on_disk(int fd) noexcept;
@@ -93,6 +104,11 @@ bool was_reset(call& c) noexcept;
 // Whether nothing will be received any more: a blocking receive returns 0 then, also from a datagram socket,
 // which says EAGAIN to whom does not wait.
 bool was_shut_down(const call& c) noexcept;
+
+// Before `op` waits for `d`: what it waits on memory for is checked soon. After it ended with -ESTALE: 0, or
+// -EAGAIN or -EBADF if the call is not to wait on.
+void trust(call& c, reactor::operation& op, direction d) noexcept;
+long ask_again(call& c, direction d) noexcept;
 
 // Waits until the descriptor is ready for `d`; 0 or -errno (wait::perform), -EPERM where that cannot be
 // waited for, -EBADF if it was closed. `exclusive`: of several waiters one is to be woken. Who waits for the

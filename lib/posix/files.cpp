@@ -26,6 +26,8 @@ namespace coir::posix {
 namespace {
 
 constexpr int rwf_nowait = 0x8;
+// No errno: the descriptor proved to be of another kind, and the call is to begin again.
+constexpr long another_kind = -5000;
 
 struct request {
   const iovec* v;
@@ -105,6 +107,7 @@ long at_position(call& c, const request& q) noexcept {
     const long at = sys::raw(SYS_lseek, c.fd, 0, SEEK_CUR);
     if (at >= 0 && in_memory(c, q, at)) return whole();
   }
+  if (!kind_holds(c)) return another_kind;
   ++c.state->movers;
   const long r = offload_call(c.s, c.name, whole);
   --c.state->movers;
@@ -141,7 +144,7 @@ long transfer(call& c, const request& q) noexcept {
   if (q.at == -1 && kind_of(c) == fd_kind::file) return at_position(c, q);
   remaining_vector rest(q.v, static_cast<std::size_t>(q.count));
   base::nanoseconds deadline = base::never;
-  bool asked = false;
+  bool asked = false, was_ready = false;
   bool& refuses_nowait = c.state->refuses_nowait[q.d == direction::out];
   bool knows_nowait = !refuses_nowait;
   std::size_t done = 0;
@@ -164,10 +167,13 @@ long transfer(call& c, const request& q) noexcept {
     long r = knows_nowait ? q.make(c.fd, v, count, at, rwf_nowait) : -EOPNOTSUPP;
     if (r == -EAGAIN || r == -EOPNOTSUPP) {
       knows_nowait = r == -EAGAIN;
+      if (__builtin_expect(was_ready, 0) && !kind_holds(c)) return done > 0 ? result(r) : another_kind;
       const fd_kind kind = kind_of(c);
       if (kind == fd_kind::quick) {
+        if (done == 0 && !kind_holds(c)) return another_kind;
         r = q.make_plain(c.fd, v, count, at);
       } else if (kind == fd_kind::file) {
+        if (q.at == -1) return done > 0 ? result(r) : another_kind;
         if (knows_nowait && (q.flags & rwf_nowait) != 0) return r;
         r = on_file(c, q, v, count, at);
       } else {
@@ -182,7 +188,10 @@ long transfer(call& c, const request& q) noexcept {
           r = on_other(c, q, v, count, at, deadline);
         } else {
           r = wait_ready(c, q.d, deadline);
-          if (r == 0) continue;
+          was_ready = r == 0;
+          if (was_ready) continue;
+          if (r == -EPERM) r = kind_holds(c) ? q.make_plain(c.fd, v, count, at) : another_kind;
+          if (r == another_kind) return r;
         }
       }
     }
@@ -190,7 +199,7 @@ long transfer(call& c, const request& q) noexcept {
     done += static_cast<std::size_t>(r);
     // A read returns what there is, except that a regular file has all of it up to its end.
     const bool whole = q.source == nullptr && (q.d == direction::out || kind_of(c) == fd_kind::file);
-    if (!whole || done >= rest.total() || !rest.skip_to(done)) return result(r);
+    if (!whole || done >= rest.total() || !rest.skip_to(done) || !still_open(c)) return result(r);
   }
 }
 
@@ -208,34 +217,44 @@ bool has_room(const iovec* v, int count) noexcept {
 }  // namespace
 
 ssize_t preadv2(int fd, const iovec* v, int count, off_t at, int flags, const char* name) noexcept {
-  call c(fd, name);
-  const request q = {v, count, at, flags, direction::in};
-  if (c.state == nullptr || count <= 0 || count > IOV_MAX || v == nullptr)
-    return answer(q.make_plain(fd, v, count, at));
-  charge(c);
-  if (at == -1 && flags == 0 && is_socket(c)) {
-    if (!has_room(v, count)) return answer(q.make_plain(fd, v, count, at));
-    msghdr m = {};
-    m.msg_iov = const_cast<iovec*>(v);
-    m.msg_iovlen = static_cast<size_t>(count);
-    return posix::recvmsg(fd, &m, 0);
+  scheduler::existing()->charge();
+  const int before = errno;
+  for (;;) {
+    call c(fd, name);
+    const request q = {v, count, at, flags, direction::in};
+    if (c.state == nullptr || count <= 0 || count > IOV_MAX || v == nullptr)
+      return answer(q.make_plain(fd, v, count, at));
+    if (at == -1 && flags == 0 && is_socket(c)) {
+      if (!has_room(v, count)) return answer(q.make_plain(fd, v, count, at));
+      msghdr m = {};
+      m.msg_iov = const_cast<iovec*>(v);
+      m.msg_iovlen = static_cast<size_t>(count);
+      const ssize_t r = posix::recvmsg(fd, &m, 0);
+      if (!proved_no_socket(c, r, before)) return r;
+      continue;
+    }
+    if (const long r = transfer(c, q); r != another_kind) return answer(r);
   }
-  return answer(transfer(c, q));
 }
 
 ssize_t pwritev2(int fd, const iovec* v, int count, off_t at, int flags, const char* name) noexcept {
-  call c(fd, name);
-  const request q = {v, count, at, flags, direction::out};
-  if (c.state == nullptr || count <= 0 || count > IOV_MAX || v == nullptr)
-    return answer(q.make_plain(fd, v, count, at));
-  charge(c);
-  if (at == -1 && flags == 0 && is_socket(c)) {
-    msghdr m = {};
-    m.msg_iov = const_cast<iovec*>(v);
-    m.msg_iovlen = static_cast<size_t>(count);
-    return posix::sendmsg(fd, &m, 0);
+  scheduler::existing()->charge();
+  const int before = errno;
+  for (;;) {
+    call c(fd, name);
+    const request q = {v, count, at, flags, direction::out};
+    if (c.state == nullptr || count <= 0 || count > IOV_MAX || v == nullptr)
+      return answer(q.make_plain(fd, v, count, at));
+    if (at == -1 && flags == 0 && is_socket(c)) {
+      msghdr m = {};
+      m.msg_iov = const_cast<iovec*>(v);
+      m.msg_iovlen = static_cast<size_t>(count);
+      const ssize_t r = posix::sendmsg(fd, &m, 0);
+      if (!proved_no_socket(c, r, before)) return r;
+      continue;
+    }
+    if (const long r = transfer(c, q); r != another_kind) return answer(r);
   }
-  return answer(transfer(c, q));
 }
 
 ssize_t read(int fd, void* buffer, size_t size) noexcept {
@@ -243,7 +262,11 @@ ssize_t read(int fd, void* buffer, size_t size) noexcept {
     call c(fd, "read");
     if (c.state == nullptr || size == 0)
       return answer(sys::raw(SYS_read, fd, sys::word(buffer), static_cast<long>(size)));
-    if (is_socket(c)) return posix::recv(fd, buffer, size, 0);
+    if (is_socket(c)) {
+      const int before = errno;
+      const ssize_t r = posix::recv(fd, buffer, size, 0);
+      if (!proved_no_socket(c, r, before)) return r;
+    }
   }
   const iovec v = {buffer, size};
   return preadv2(fd, &v, 1, -1, 0, "read");
@@ -254,18 +277,28 @@ ssize_t write(int fd, const void* buffer, size_t size) noexcept {
     call c(fd, "write");
     if (c.state == nullptr || size == 0)
       return answer(sys::raw(SYS_write, fd, sys::word(buffer), static_cast<long>(size)));
-    if (is_socket(c)) return posix::send(fd, buffer, size, 0);
+    if (is_socket(c)) {
+      const int before = errno;
+      const ssize_t r = posix::send(fd, buffer, size, 0);
+      if (!proved_no_socket(c, r, before)) return r;
+    }
   }
   const iovec v = {const_cast<void*>(buffer), size};
   return pwritev2(fd, &v, 1, -1, 0, "write");
 }
 
 ssize_t write_some(int fd, output_source& from) noexcept {
-  if (call c(fd, "write"); c.state != nullptr) charge(c);
-  call c(fd, "write");  // the number may be another file's by now
-  if (c.state != nullptr && is_socket(c)) return send_some(fd, from);
-  if (c.state != nullptr && kind_of(c) != fd_kind::file)
-    return answer(transfer(c, {nullptr, 0, -1, 0, direction::out, &from}));
+  scheduler::existing()->charge();
+  const int before = errno;
+  call c(fd, "write");
+  if (c.state != nullptr && is_socket(c)) {
+    const ssize_t r = send_some(fd, from);
+    if (!proved_no_socket(c, r, before)) return r;
+  }
+  if (c.state != nullptr && kind_of(c) != fd_kind::file) {
+    const long r = transfer(c, {nullptr, 0, -1, 0, direction::out, &from});
+    if (r != another_kind) return answer(r);
+  }
   const iovec v = from.rest();
   const long r = sys::raw(SYS_write, fd, sys::word(v.iov_base), static_cast<long>(v.iov_len));
   if (r > 0) from.written(static_cast<std::size_t>(r));

@@ -88,6 +88,7 @@ long meet(int directory, const char* path, int flags, mode_t mode) noexcept {
   const long r = sys::raw(SYS_openat, directory, sys::word(path), flags | O_NONBLOCK | O_CLOEXEC, mode);
   if (r < 0) return r == -ENXIO ? -EAGAIN : r;
   const int fd = static_cast<int>(r);
+  begins_anew(fd);
   const char* gate = gate_of(fd, "", AT_EMPTY_PATH);
   long met = gate != nullptr ? 0 : -EAGAIN;
   if (gate != nullptr && (flags & O_ACCMODE) == O_RDONLY) {
@@ -141,11 +142,13 @@ void replace(FILE* f, int fd, int flags) noexcept {
 int openat(int directory, const char* path, int flags, mode_t mode) noexcept {
   recheck again;
   while (const char* gate = gate_to_pass(directory, path, flags)) {
-    long r = meet(directory, path, flags, mode);
-    if (r == -EAGAIN) r = wait_at(gate, again);
-    if (r != 0) return static_cast<int>(answer(r));
+    const long r = meet(directory, path, flags, mode);
+    if (r != -EAGAIN) return static_cast<int>(answer(r));
+    if (const long w = wait_at(gate, again); w != 0) return static_cast<int>(answer(w));
   }
-  return static_cast<int>(answer(sys::raw(SYS_openat, directory, sys::word(path), flags, mode)));
+  const long r = sys::raw(SYS_openat, directory, sys::word(path), flags, mode);
+  if (r >= 0) begins_anew(static_cast<int>(r));
+  return static_cast<int>(answer(r));
 }
 
 FILE* fopen(const char* path, const char* mode) noexcept {

@@ -11,7 +11,9 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <cstring>
 
+#include "posix/close.hpp"
 #include "posix/descriptor.hpp"
 #include "posix/sockets.hpp"
 #include "posix/vector.hpp"
@@ -42,7 +44,7 @@ long receive(call& c, int flags, std::size_t wanted, patience& p, TryNow try_now
                    low_marks.load(std::memory_order_relaxed);
   for (;;) {
     if (try_first) {
-      if (p.has_some && was_reset(c)) return 0;
+      if (p.has_some && (!still_open(c) || was_reset(c))) return 0;
       const long r = try_now(MSG_DONTWAIT);
       if (r != -EAGAIN) {
         if (r >= 0 && plain) note_read(c, r, wanted);
@@ -58,6 +60,7 @@ long receive(call& c, int flags, std::size_t wanted, patience& p, TryNow try_now
       }
     }
     if (!p.asked) {
+      must_be_socket(c);
       if (const int error = may_wait(c, direction::in, p.deadline)) return -error;
       p.asked = true;
       c.ends_by_signal = p.deadline != base::never;
@@ -67,8 +70,14 @@ long receive(call& c, int flags, std::size_t wanted, patience& p, TryNow try_now
       op.fd = c.fd;
       op.state = c.state;
       op.poll_first = true;
+      trust(c, op, direction::in);
       fill(op);
       const long r = wait::perform(c.s, op, {c.name, p.deadline, c.ends_by_signal});
+      if (__builtin_expect(r == -ESTALE, 0)) {
+        if (const long w = ask_again(c, direction::in); w < 0) return w;
+        try_first = true;
+        continue;
+      }
       if (r >= 0 && plain) note_read(c, r, wanted);
       if (r != -EOPNOTSUPP) return r;
     }
@@ -99,10 +108,24 @@ std::size_t enough(call& c, int flags) noexcept {
   return mark > 1 ? static_cast<std::size_t>(mark) : 1;
 }
 
+// Calls `each(number)` for the descriptors that a message has brought.
+template <class Each>
+void for_descriptors(msghdr& m, Each each) noexcept {
+  for (cmsghdr* h = CMSG_FIRSTHDR(&m); h != nullptr; h = CMSG_NXTHDR(&m, h)) {
+    if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(h) + i * sizeof fd, sizeof fd);
+      each(fd);
+    }
+  }
+}
+
 bool brings_descriptors(msghdr& m) noexcept {
-  for (cmsghdr* h = CMSG_FIRSTHDR(&m); h != nullptr; h = CMSG_NXTHDR(&m, h))
-    if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS) return true;
-  return false;
+  bool any = false;
+  for_descriptors(m, [&](int) { any = true; });
+  return any;
 }
 
 // Peeks until `least` bytes are there. No event tells of bytes behind those that are, so the clock has to.
@@ -195,6 +218,10 @@ long receive_enough(call& c, void* buffer, std::size_t size, int flags, std::siz
 
 std::atomic<bool> low_marks{false};
 
+void note_received(msghdr& m) noexcept {
+  if (__builtin_expect(m.msg_controllen != 0, 0)) for_descriptors(m, begins_anew);
+}
+
 ssize_t recv(int fd, void* buffer, size_t size, int flags) noexcept {
   call c(fd, "recv");
   if (c.state == nullptr) return sys::real.recv(fd, buffer, size, flags);
@@ -235,7 +262,9 @@ ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockaddr* from,
 ssize_t recvmsg(int fd, msghdr* message, int flags) noexcept {
   call c(fd, "recvmsg");
   if (c.state == nullptr) return sys::real.recvmsg(fd, message, flags);
-  return answer(receive_message(c, message, flags));
+  const long r = receive_message(c, message, flags);
+  if (r >= 0) note_received(*message);
+  return answer(r);
 }
 
 int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) noexcept {
@@ -268,7 +297,9 @@ int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* tim
           [](reactor::operation& op) { op.kind = reactor::op_kind::none; });
     }
     if (r < 0) return static_cast<int>(got > 0 ? static_cast<long>(got) : answer(r));
+    for (long i = 0; i < r; ++i) note_received(messages[got + static_cast<unsigned>(i)].msg_hdr);
     got += static_cast<unsigned>(r);
+    if (!still_open(c)) break;
     if (timeout != nullptr && c.s.now() - start >= limit) break;
   }
   if (timeout != nullptr)

@@ -43,4 +43,9 @@ bool is_stream(int fd) noexcept;
 // A socket() of this process returned `fd`.
 void note_new_socket(int fd) noexcept;
 
+// A message that was received, or sent: descriptors that it brought start anew, and sockets that it passed on
+// are shared.
+void note_received(msghdr& m) noexcept;
+void note_passed(const msghdr& m) noexcept;
+
 }  // namespace coir::posix

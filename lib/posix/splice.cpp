@@ -72,11 +72,12 @@ bool is_socket(call& c) noexcept {
 template <class Make>
 long splice_like(int in, const off64_t* at, int out, const char* name, size_t count, unsigned flags,
                  Make make) noexcept {
+  scheduler::existing()->charge();
   call from(in, name), to(out, name);
   if (from.state == nullptr || to.state == nullptr || (flags & SPLICE_F_NONBLOCK) != 0)
     return make(count, flags);
-  if (kind_of(from) != fd_kind::pipe && kind_of(to) != fd_kind::pipe) return make(count, flags);  // EINVAL
-  charge(from);
+  const auto no_pipe = [&] { return kind_of(from) != fd_kind::pipe && kind_of(to) != fd_kind::pipe; };
+  if (no_pipe() && kind_holds(from) && kind_holds(to) && no_pipe()) return make(count, flags);  // EINVAL
   constexpr std::size_t page = 4096, most_in_pipe = 1 << 20;  // unless a privileged one made it larger
   base::nanoseconds unused = base::never;
   const bool by_page = is_socket(to) && may_wait(to, direction::out, unused) == 0;
@@ -95,22 +96,22 @@ long splice_like(int in, const off64_t* at, int out, const char* name, size_t co
     // A page at a time looks like one call: it ends where the pipe does.
     if (r != -EAGAIN || (done > 0 && !ready_now(in, direction::in)))
       return done > 0 ? static_cast<long>(done) : r;
-    if (const long w = wait_end(from, direction::in, to); w < 0)
-      return done > 0 ? static_cast<long>(done) : w;
-    if (const long w = wait_end(to, direction::out, from); w < 0)
-      return done > 0 ? static_cast<long>(done) : w;
+    long w = wait_end(from, direction::in, to);
+    if (w == 0) w = wait_end(to, direction::out, from);
+    if (w == 0 && !(still_open(from) && still_open(to))) w = -EBADF;
+    if (w < 0) return done > 0 ? static_cast<long>(done) : w;
   }
 }
 
 // File to socket through memory: a blocking sendfile cannot be told not to wait for the socket.
-ssize_t copy_to_socket(call& from, int out, off_t* at, size_t count) noexcept {
+ssize_t copy_to_socket(call& from, call& to, off_t* at, size_t count) noexcept {
   constexpr std::size_t piece = 64 * 1024;
   const std::unique_ptr<char[]> buffer(new (std::nothrow) char[piece]);
   if (buffer == nullptr) return answer(-ENOMEM);
   off_t position = at != nullptr ? *at : 0;
   std::size_t done = 0;
   ssize_t result = 0;
-  while (done < count) {
+  while (done < count && still_open(from)) {
     const std::size_t n = std::min(piece, count - done);
     const ssize_t got = at != nullptr ? posix::pread(from.fd, buffer.get(), n, position)
                                       : posix::read(from.fd, buffer.get(), n);
@@ -118,10 +119,11 @@ ssize_t copy_to_socket(call& from, int out, off_t* at, size_t count) noexcept {
       result = got;
       break;
     }
-    const ssize_t sent = posix::send(out, buffer.get(), static_cast<size_t>(got), 0);
+    const ssize_t sent =
+        still_open(to) ? posix::send(to.fd, buffer.get(), static_cast<size_t>(got), 0) : answer(-EBADF);
     result = sent;
     const ssize_t unsent = got - std::max<ssize_t>(sent, 0);
-    if (at == nullptr && unsent > 0) sys::raw(SYS_lseek, from.fd, -unsent, SEEK_CUR);
+    if (at == nullptr && unsent > 0 && still_open(from)) sys::raw(SYS_lseek, from.fd, -unsent, SEEK_CUR);
     if (sent <= 0) break;
     done += static_cast<std::size_t>(sent);
     position += sent;
@@ -140,11 +142,15 @@ ssize_t sendfile(int out, int in, off_t* at, size_t count) noexcept {
   };
   if (from.state == nullptr || to.state == nullptr) return answer(plain());
   base::nanoseconds deadline = base::never;
+  if (waits_in_poll(from) && (kind_holds(from) || waits_in_poll(from)))
+    return answer(plain());  // EINVAL, mostly
   const fd_kind source = kind_of(from);
-  if (source != fd_kind::file && source != fd_kind::quick) return answer(plain());  // EINVAL, mostly
+  if (source == fd_kind::unknown) return answer(plain());
   if (is_socket(to)) {
     if (may_wait(to, direction::out, deadline) != 0) return answer(plain());
-    return copy_to_socket(from, out, at, count);
+    const int before = errno;
+    const ssize_t r = copy_to_socket(from, to, at, count);
+    if (!proved_no_socket(to, r, before)) return r;
   }
   // To a pipe it is a splice.
   if (kind_of(to) == fd_kind::pipe && may_wait(to, direction::out, deadline) == 0)

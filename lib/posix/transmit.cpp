@@ -56,6 +56,7 @@ long transmit(call& c, int flags, Total total, TryNow try_now) noexcept {
     }
     if (r != -EAGAIN || !may_park) return result(r);
     if (!waited) {
+      must_be_socket(c);
       if (const int error = may_wait(c, direction::out, deadline)) return result(-error);
       waited = true;
       c.ends_by_signal = deadline != base::never;
@@ -69,14 +70,14 @@ long transmit(call& c, int flags, Total total, TryNow try_now) noexcept {
   }
 }
 
+}  // namespace
+
 // Descriptors passed to another process make their sockets shared: see accept4.
 void note_passed(const msghdr& m) noexcept {
   for (cmsghdr* h = CMSG_FIRSTHDR(&m); h != nullptr; h = CMSG_NXTHDR(const_cast<msghdr*>(&m), h))
     if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
       reactor::private_epoch.fetch_add(1, std::memory_order_relaxed);
 }
-
-}  // namespace
 
 ssize_t send(int fd, const void* buffer, size_t size, int flags) noexcept {
   return posix::sendto(fd, buffer, size, flags, nullptr, 0);
@@ -111,9 +112,8 @@ ssize_t sendto(int fd, const void* buffer, size_t size, int flags, const sockadd
 
 namespace {
 
-long send_message(int fd, const msghdr* message, int flags) noexcept {
-  call c(fd, "sendmsg");
-  if (c.state == nullptr || message == nullptr) return sys::raw(SYS_sendmsg, fd, sys::word(message), flags);
+long send_message(call& c, const msghdr* message, int flags) noexcept {
+  if (c.state == nullptr || message == nullptr) return sys::raw(SYS_sendmsg, c.fd, sys::word(message), flags);
   remaining_vector rest(message->msg_iov, message->msg_iovlen);
   msghdr now = *message;
   const long r = transmit(
@@ -126,24 +126,29 @@ long send_message(int fd, const msghdr* message, int flags) noexcept {
         }
         now.msg_iov = rest.data();
         now.msg_iovlen = rest.count();
-        return sys::raw(SYS_sendmsg, fd, sys::word(&now), now_flags);
+        return sys::raw(SYS_sendmsg, c.fd, sys::word(&now), now_flags);
       });
-  if (r >= 0 && message->msg_control != nullptr) note_passed(*message);
+  if (r >= 0) note_passed(*message);
   return r;
 }
 
 }  // namespace
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) noexcept {
-  return answer(send_message(fd, message, flags));
+  call c(fd, "sendmsg");
+  return answer(send_message(c, message, flags));
 }
 
 int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept {
   if (count == 0 || messages == nullptr)
     return static_cast<int>(answer(sys::raw(SYS_sendmmsg, fd, sys::word(messages), count, flags)));
+  call c(fd, "sendmsg");
   unsigned sent = 0;
   for (; sent < count; ++sent) {
-    const long r = send_message(fd, &messages[sent].msg_hdr, flags);
+    // Between two of them others may have run.
+    const long r = sent > 0 && c.state != nullptr && !still_open(c)
+                       ? -EBADF
+                       : send_message(c, &messages[sent].msg_hdr, flags);
     if (r < 0) return static_cast<int>(sent > 0 ? static_cast<long>(sent) : answer(r));
     messages[sent].msg_len = static_cast<unsigned>(r);
   }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,7 +19,7 @@
 namespace coir::reactor {
 namespace {
 
-constexpr std::uint64_t wake_mark = ~std::uint64_t{0};
+constexpr std::uint64_t wake_mark = ~std::uint64_t{0}, moment_mark = wake_mark - 1;
 constexpr std::uint32_t always = EPOLLRDHUP | EPOLLPRI | EPOLLET;
 constexpr std::uint32_t unsure = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;  // see fd_state::hung
 constexpr int most_events = 512;
@@ -38,6 +39,16 @@ class epoll final : public reactor {
       close_all();
       throw std::system_error(error, std::system_category(), "coir: eventfd");
     }
+    moment_fd_ = sys::adopt_fd(sys::raw(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    event.data.u64 = moment_mark;
+    const long r = moment_fd_ < 0
+                       ? moment_fd_
+                       : sys::raw(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_ADD, moment_fd_, sys::word(&event));
+    if (r == -EMFILE || r == -ENFILE) {
+      close_all();
+      throw std::system_error(static_cast<int>(-r), std::system_category(), "coir: timerfd");
+    }
+    moment_runs_ = r < 0;  // forbidden: nothing is checked
   }
   ~epoll() override { close_all(); }
 
@@ -48,10 +59,32 @@ class epoll final : public reactor {
     if (__builtin_expect(missing != 0 || s.registered == 0, 0)) {
       const int error = enrol(op.fd, s, op.events);
       if (error != 0) return error == ENOMEM ? ENOSPC : error;
+    } else {
+      op.suspect = true;
     }
     op.by_edge = true;
     begun(op);
+    if (op.suspect) suspect(table_, op);
     return 0;
+  }
+
+  void check(operation& op) noexcept override {
+    fd_state& s = *op.state;
+    if (renew(op.fd, s)) {
+      if (op.holds == nullptr || op.holds(op)) return;
+    } else {
+      s.begin_anew();
+      fd_owners()[op.fd].made_here.store(0, std::memory_order_relaxed);
+      if (op.holds == nullptr) {
+        const int error = enrol(op.fd, s, op.events);
+        if (error == 0) return;
+        ended(op, -error);
+        op.complete(&op);
+        return;
+      }
+    }
+    ended(op, -ESTALE);
+    op.complete(&op);
   }
 
   bool stop(operation& op) noexcept override {
@@ -80,11 +113,17 @@ class epoll final : public reactor {
   void nudge(fd_state& s, std::uint32_t events) noexcept override { complete_waiting(s, events); }
 
   bool wait(base::nanoseconds until) noexcept override {
+    if (__builtin_expect(table_.has_suspects() && !moment_runs_, 0)) begin_moment();
     const long n = collect(until);
     for (long i = 0; i < n; ++i) {
       look_ahead(i, n);
       const std::uint64_t data = events_[i].data.u64;
       if (data == wake_mark) continue;
+      if (__builtin_expect(data == moment_mark, 0)) {
+        moment_runs_ = false;
+        look_at_suspects(table_);
+        continue;
+      }
       fd_state* s = table_.find(static_cast<int>(data & 0xffffffff));
       if (s != nullptr && s->generation == static_cast<std::uint32_t>(data >> 32))
         deliver(*s, events_[i].events);
@@ -104,6 +143,14 @@ class epoll final : public reactor {
   void close_all() noexcept {
     sys::close_own_fd(epoll_fd_);
     sys::close_own_fd(wake_fd_);
+    sys::close_own_fd(moment_fd_);
+  }
+
+  void begin_moment() noexcept {
+    itimerspec t = {};
+    t.it_value = base::to_timespec(moment_length);
+    sys::raw(SYS_timerfd_settime, moment_fd_, 0, sys::word(&t), 0);
+    moment_runs_ = true;
   }
 
   long collect(base::nanoseconds until) noexcept {
@@ -160,6 +207,14 @@ class epoll final : public reactor {
     return 0;
   }
 
+  // Whether the number still names the file that is registered; an event that was missed comes then.
+  bool renew(int fd, const fd_state& s) noexcept {
+    epoll_event event = {};
+    event.events = (s.registered & (EPOLLIN | EPOLLOUT)) | always;
+    event.data.u64 = std::uint64_t{s.generation} << 32 | static_cast<std::uint32_t>(fd);
+    return s.registered != 0 && sys::raw(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_MOD, fd, sys::word(&event)) == 0;
+  }
+
   void deliver(fd_state& s, std::uint32_t events) noexcept {
     if ((events & unsure) != 0) s.hung = true;
     if ((events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0) events |= EPOLLIN;
@@ -188,6 +243,8 @@ class epoll final : public reactor {
   fd_table& table_;
   int epoll_fd_ = -1;
   int wake_fd_ = -1;
+  int moment_fd_ = -1;  // a timer; only where there are suspects, and once for all
+  bool moment_runs_ = true;
   bool has_pwait2_ = true;
   epoll_event events_[most_events];
 };

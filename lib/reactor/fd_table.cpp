@@ -50,6 +50,7 @@ void fd_table::clear() noexcept {
     states_[fd] = nullptr;
   }
   size_ = 0;
+  first_suspect_ = 1;
 }
 
 fd_state* fd_table::make(int fd) noexcept {
@@ -70,11 +71,7 @@ fd_state* fd_table::make(int fd) noexcept {
     if (s == nullptr) return nullptr;
   }
   s->generation = owners_[fd].generation.load(std::memory_order_acquire);  // pairs with the bump in close
-  s->registered = 0;
-  s->drained = s->hung = s->level_lies = s->refuses_nowait[0] = s->refuses_nowait[1] = false;
-  s->deferred = false;
-  s->kind = fd_kind::unknown;
-  s->flags_epoch = 0;
+  s->begin_anew();
   owners_[fd].users.fetch_or(user_bit_, std::memory_order_acq_rel);
   return s;
 }

@@ -4,6 +4,8 @@
 // anew. I2: `drained` may let a read park without trying first; it is set only where missing an edge is
 // impossible, and
 //     cleared by every event.
+// I3: a number may be closed and reused without a word to coir. So all of this is a hint: before one makes a
+// call fail the kernel is asked, and soon after one made a call wait (reactor::look_at_suspects).
 #pragma once
 
 #include <atomic>
@@ -39,10 +41,19 @@ struct alignas(64) fd_state {  // one line
   bool level_lies = false;                // io_uring: a poll was over for what nobody had asked
   std::uint32_t flags_epoch = 0;          // 0: never asked
   std::uint32_t movers = 0;               // calls on helper threads that move the file's position
+  int next_suspect = 0;                   // see fd_table::suspect; 0: it is none
   base::nanoseconds receive_timeout = 0;  // SO_RCVTIMEO; 0: none, negative: does not wait
   base::nanoseconds send_timeout = 0;     // SO_SNDTIMEO, likewise
   base::list<operation> operations;       // started and not done
+
+  // The number has proved to be another file's, since its owner's end was not heard of.
+  void begin_anew() noexcept {
+    registered = flags_epoch = 0;
+    drained = hung = bulk = level_lies = deferred = refuses_nowait[0] = refuses_nowait[1] = false;
+    kind = fd_kind::unknown;
+  }
 };
+static_assert(sizeof(fd_state) == 64);
 
 // Process-wide, for every number.
 struct fd_owner {
@@ -94,12 +105,36 @@ class fd_table {
   // After fork, in the child: every state is void.
   void clear() noexcept;
 
+  // Operations on it were begun on what is remembered, which is to be checked. A list through the states, of
+  // numbers
+  // + 2; its end is 1.
+  void suspect(int fd, fd_state& s) noexcept {
+    if (__builtin_expect(s.next_suspect != 0, 1)) return;
+    s.next_suspect = first_suspect_;
+    first_suspect_ = fd + 2;
+  }
+  bool has_suspects() const noexcept { return first_suspect_ != 1; }
+  // Calls `keep(state)` for each; those for which it says false are none any more.
+  template <class Keep>
+  void sift_suspects(Keep keep) noexcept {
+    int at = first_suspect_;
+    first_suspect_ = 1;
+    while (at != 1) {
+      const int fd = at - 2;
+      fd_state& s = *states_[fd];
+      at = s.next_suspect;
+      s.next_suspect = 0;
+      if (keep(s)) suspect(fd, s);
+    }
+  }
+
  private:
   fd_state* make(int fd) noexcept;
 
   std::uint64_t user_bit_;
   fd_state** states_ = nullptr;  // reserved for most_descriptors, committed as used
   int size_ = 0;
+  int first_suspect_ = 1;
   fd_owner* owners_ = nullptr;
 };
 

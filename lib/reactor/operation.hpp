@@ -36,6 +36,9 @@ struct operation : base::list_node {
   bool poll_first = false;  // known not to be ready: do not even try before waiting
   bool by_edge = false;     // an epoll set has it; set by start
   bool ending = false;      // io_uring is asked to end it
+  bool suspect = false;     // begun on what is remembered of the number, and not checked yet
+  bool stale = false;       // it proved wrong: a cancelled result means ESTALE
+  std::uint8_t moment = 0;  // of the beginning, if suspect; set by start
   int fd = -1;
   std::uint32_t generation = 0;  // of the descriptor; set by start
   std::uint32_t events = 0;      // EPOLLIN, EPOLLOUT, EPOLLPRI …
@@ -46,12 +49,14 @@ struct operation : base::list_node {
   ::msghdr* message = nullptr;
   ::sockaddr* address = nullptr;
   ::socklen_t* address_size = nullptr;
-  long result = 0;  // or -errno
+  long result = 0;  // or -errno; -ESTALE: what it holds proved wrong
   fd_state* state = nullptr;
 
   // Wakes who waits. False: that one had already been woken by something else, so an exclusive event is still
   // to be given to another.
   bool (*complete)(operation* self) noexcept = nullptr;
+  // Of a suspect: whether what its caller remembers holds. Null: nothing.
+  bool (*holds)(const operation& self) noexcept = nullptr;
 };
 
 // Of many operations that complete at once most have left the cache: asks for one that is soon to be done,

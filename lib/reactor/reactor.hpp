@@ -36,6 +36,10 @@ class reactor {
   // more.
   virtual void nudge(fd_state&, std::uint32_t) noexcept {}
 
+  // Asks the kernel whether what `op`, a suspect, was begun on is true. If not, waits for it anew or, where
+  // it `holds` more than that, ends it with -ESTALE.
+  virtual void check(operation&) noexcept {}
+
   // Submits what was started, then waits until something completed, `wake` was called, or `until`. A time in
   // the past: looks, and does not wait. True if a signal handler ran instead.
   virtual bool wait(base::nanoseconds until) noexcept = 0;
@@ -67,6 +71,33 @@ class reactor {
   bool busy() const noexcept { return pending_ != 0 || unsubmitted_ != 0; }
 
  protected:
+  // A suspect's age is told in moments of this length, counted while there are any. It is checked once, in
+  // its second or third.
+  static constexpr base::nanoseconds moment_length = 8'000'000;
+
+  // A suspect `op` was begun.
+  void suspect(fd_table& table, operation& op) noexcept {
+    op.moment = moment_;
+    table.suspect(op.fd, *op.state);
+  }
+  // A moment is over: checks those that began before it.
+  void look_at_suspects(fd_table& table) noexcept {
+    table.sift_suspects([&](fd_state& s) noexcept {
+      bool young = false;
+      for (operation* op = s.operations.front(); op != nullptr;) {
+        operation* next = s.operations.after(op);
+        if (op->suspect && op->moment == moment_) young = true;
+        if (op->suspect && op->moment != moment_) {
+          op->suspect = false;
+          if (op->generation == s.generation) check(*op);
+        }
+        op = next;
+      }
+      return young;
+    });
+    ++moment_;
+  }
+
   void begun(operation& op) noexcept {
     op.started = true;
     op.done = false;
@@ -85,6 +116,7 @@ class reactor {
   bool stopgap_ = false;
   unsigned pending_ = 0;
   unsigned unsubmitted_ = 0;
+  std::uint8_t moment_ = 0;
 };
 
 // `alone`: the thread waits in it, so that it must know `wake`; else it is asked by `wait(0)` only.

@@ -39,6 +39,7 @@ constexpr std::uint64_t wake_mark = 1;
 constexpr std::uint64_t edges_mark = 2;
 constexpr std::uint64_t cancel_mark = 3;  // in the lowest bits; the descriptor is above them
 constexpr unsigned mark_bits = 2;
+constexpr std::uint64_t moment_mark = 4;
 // What read(2) and its kin take at once, whatever they are asked for; a ring has 32 bits for it.
 constexpr std::size_t most_bytes = 0x7ffff000;
 // The kernel's own sleeps in epoll and nanosleep end up to 50 µs late so that wake-ups share an interrupt
@@ -89,7 +90,16 @@ class uring final : public reactor {
     prepare(sqe, op);
     ::io_uring_sqe_set_data64(sqe, reinterpret_cast<std::uint64_t>(&op));
     begun(op);
+    if (op.suspect) suspect(table_, op);
     return 0;
+  }
+
+  void check(operation& op) noexcept override {
+    if (op.by_edge) return with_edges([&](reactor& e) { e.check(op); });
+    // The ring itself took the file, not the number.
+    if (op.holds == nullptr || op.holds(op)) return;
+    op.stale = true;
+    cancel(op);
   }
 
   bool stop(operation& op) noexcept override {
@@ -119,6 +129,7 @@ class uring final : public reactor {
   }
 
   bool wait(base::nanoseconds until) noexcept override {
+    if (__builtin_expect(table_.has_suspects() && !moment_runs_, 0)) begin_moment();
     if (::io_uring_cq_ready(&ring_) == 0) {
       if (until <= 0) {
         enter(0, IORING_ENTER_GETEVENTS, nullptr);
@@ -195,6 +206,14 @@ class uring final : public reactor {
     ::io_uring_prep_poll_add(sqe, edges_.load(std::memory_order_relaxed)->descriptor(), EPOLLIN);
     ::io_uring_sqe_set_data64(sqe, edges_mark);
     return edges_armed_ = true;
+  }
+
+  void begin_moment() noexcept {
+    ::io_uring_sqe* sqe = next_sqe();
+    if (sqe == nullptr) return;
+    ::io_uring_prep_timeout(sqe, &moment_time_, 0, 0);
+    ::io_uring_sqe_set_data64(sqe, moment_mark);
+    moment_runs_ = true;
   }
 
   bool arm_wake() noexcept {
@@ -314,6 +333,11 @@ class uring final : public reactor {
           arm_edges();
           continue;
         }
+        if (__builtin_expect(cqe.user_data == moment_mark, 0)) {
+          moment_runs_ = running_down_;
+          if (!running_down_) look_at_suspects(table_);
+          continue;
+        }
         // Perhaps of an earlier round, or a mark: only a hint.
         prefetch(
             reinterpret_cast<const operation*>(ring_.cq.cqes[(head + 4) & *ring_.cq.kring_mask].user_data));
@@ -325,7 +349,8 @@ class uring final : public reactor {
           ended(*op, cqe.res);
           continue;
         }
-        ended(*op, op->closed && cqe.res == -ECANCELED ? -EBADF : cqe.res);
+        const int instead = op->closed ? -EBADF : op->stale ? -ESTALE : -ECANCELED;
+        ended(*op, cqe.res == -ECANCELED ? instead : cqe.res);
         op->complete(op);
       }
     }
@@ -341,6 +366,8 @@ class uring final : public reactor {
   bool open_ = false;
   int error_ = 0;  // why it could not be opened
   int wake_fd_ = -1;
+  ::__kernel_timespec moment_time_ = {0, moment_length};
+  bool moment_runs_ = false;
   bool running_down_ = false;
   bool reaping_ = false;
 };

@@ -14,7 +14,7 @@ namespace {
 
 detail::spin_lock registry_lock;
 mailbox* all = nullptr;
-unsigned count = 0;
+std::atomic<unsigned> count{0};
 
 // Longer than the kernel takes to wake a thread, or two that wake each other would never both be awake.
 constexpr base::nanoseconds longest_linger = 30'000;
@@ -50,6 +50,10 @@ mailbox* mailbox::acquire(mailbox* (*make)()) {
   all = fresh;
   registry_lock.unlock();
   return fresh;
+}
+
+unsigned mailbox::slots() noexcept {
+  return count.load(std::memory_order_relaxed);
 }
 
 void mailbox::open(scheduler* owner) noexcept {

@@ -74,6 +74,8 @@ class mailbox {
   // Sleeps until a push or `until`, in `io` if there is one. True if a signal handler ran.
   bool sleep(reactor::reactor* io, base::nanoseconds until) noexcept;
   unsigned slot() const noexcept { return slot_; }
+  // Any thread: how many slots there are.
+  static unsigned slots() noexcept;
   scheduler* owner() const noexcept { return owner_; }
 
   // While a thread without a scheduler may hold locks that a signal handler's wake-ups take: those are put

@@ -49,7 +49,8 @@ void forget(int fd, reactor::fd_owner& owner) noexcept {
       owner.generation.fetch_add(1, std::memory_order_acq_rel);  // pairs with fd_table::get
   std::uint64_t mine = 0;
   if (scheduler* s = scheduler::existing()) {
-    mine = std::uint64_t{1} << (s->mail().slot() % 64);
+    // Beyond so many threads others share the bit.
+    mine = sched::mailbox::slots() > 64 ? 0 : std::uint64_t{1} << (s->mail().slot() % 64);
     reactor::fd_state* state = s->fds().find(fd);
     if (state != nullptr && s->opened_io() != nullptr) s->opened_io()->forget(fd, *state, old, true);
   }

@@ -10,6 +10,9 @@ CLOSE_WAKES = ("closing wakes: who waits for the descriptor, on any thread, gets
                "used again; the kernel would let it wait on")
 
 DIFFERENCES = {
+    "by number: SYS_close, SYS_dup2, SYS_dup3 and SYS_close_range wake as close does": CLOSE_WAKES,
+    "by number: mq_close wakes who waits, and the number starts anew": CLOSE_WAKES,
+    "by number: splice and sendmmsg look at both ends after a wait": CLOSE_WAKES,
     "close: a waiting accept gets EBADF": CLOSE_WAKES,
     "close: a waiting connect gets EBADF": CLOSE_WAKES,
     "close: a waiting epoll_wait gets EBADF when its own descriptor goes": CLOSE_WAKES,

@@ -38,4 +38,15 @@ inline std::function<void(log&)> doomed_read(int fd) {
   };
 }
 
+// Waits on `d` until `feed` has something for it: its number is well known then, and nothing is left to read.
+inline void get_known(int d, const std::function<void()>& feed) {
+  flow reader("reader", [=](log&) {
+    char data[64];
+    const ssize_t n = read(d, data, sizeof data);
+    (void)n;
+  });
+  settle();
+  feed();
+}
+
 }  // namespace conformance

@@ -2,14 +2,17 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <coir/coir.hpp>
 
 #include <cerrno>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "base/clock.hpp"
+#include "base/raw.hpp"
 #include "catch.hpp"
 #include "reactor/reactor.hpp"
 #include "support/real_time.hpp"
@@ -220,5 +223,53 @@ TEST_CASE_METHOD(reactor_test, "reactor: a closed descriptor is an error, not an
     CHECK(op.result == -EBADF);
   } else {
     CHECK(error == EBADF);
+  }
+}
+
+TEST_CASE_METHOD(reactor_test, "reactor: a wait for a number that was closed unheard is for its next owner") {
+  poll_op first(ends[0], *state, EPOLLIN);
+  REQUIRE(io->start(first) == 0);
+  send_byte();
+  wait_for(first);
+  const int number = ends[0];
+  coir::base::raw(SYS_close, ends[0]);
+  ::close(ends[1]);
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
+  if (ends[0] != number) std::swap(ends[0], ends[1]);
+  REQUIRE(ends[0] == number);
+  poll_op second(number, *state, EPOLLIN);
+  REQUIRE(io->start(second) == 0);
+  const stopwatch time;
+  send_byte();
+  wait_for(second);
+  CHECK(second.completed == 1);
+  CHECK((second.result & EPOLLIN) != 0);
+  CHECK(time.elapsed() < 500ms);
+}
+
+TEST_CASE_METHOD(reactor_test, "reactor: what a wait holds is asked once, and ends it if it is wrong") {
+  static int asked;
+  static bool holds;
+  for (holds = true;; holds = false) {
+    asked = 0;
+    poll_op op(ends[0], *state, EPOLLIN);
+    op.suspect = true;
+    op.holds = [](const operation&) noexcept {
+      ++asked;
+      return holds;
+    };
+    REQUIRE(io->start(op) == 0);
+    const stopwatch time;
+    while (op.completed == 0 && time.elapsed() < 100ms) io->wait(monotonic_now() + 10'000'000);
+    CHECK(asked == 1);
+    CHECK(op.completed == !holds);
+    if (!holds) {
+      CHECK(op.result == -ESTALE);
+      break;
+    }
+    send_byte();
+    wait_for(op);
+    char byte;
+    REQUIRE(::read(ends[0], &byte, 1) == 1);
   }
 }
