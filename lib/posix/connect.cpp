@@ -120,6 +120,11 @@ bool is_internet(int fd) noexcept {
   return option(fd, SO_DOMAIN, domain) && (domain == AF_INET || domain == AF_INET6);
 }
 
+bool is_unix(int fd) noexcept {
+  int domain = 0;
+  return option(fd, SO_DOMAIN, domain) && domain == AF_UNIX;
+}
+
 bool is_stream(int fd) noexcept {
   int type = 0;
   return option(fd, SO_TYPE, type) && type == SOCK_STREAM;

@@ -38,6 +38,7 @@ extern std::atomic<bool> late_connects;
 // The end of a connect that started and is not over: 0 or -errno, -EINPROGRESS at `deadline`.
 long finish_connect(call& c, base::nanoseconds deadline) noexcept;
 bool is_internet(int fd) noexcept;
+bool is_unix(int fd) noexcept;
 bool is_stream(int fd) noexcept;
 
 // A socket() of this process returned `fd`.

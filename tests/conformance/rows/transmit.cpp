@@ -283,6 +283,27 @@ COIR_ROW_WITH(no_ticker, "SIGPIPE: a write that ends with a partial count sends 
   }
 }
 
+COIR_ROW_WITH(no_ticker, "SIGPIPE: an end that a send hears of while it waits") {
+  counting_sigpipe signals;
+  for (const kind k : {kind::tcp, kind::unix_stream, kind::pipe, kind::unix_packets, kind::unix_datagram})
+    for (const bool closes : {true, false}) {
+      if (!closes && (k == kind::pipe || k == kind::unix_datagram)) continue;  // it waits on
+      both_ends e = make(k);
+      fill(e.b);
+      flow writer("writer", [&](log& w) {
+        w.say("%s, %s", name_of(k), closes ? "closed" : "shut down");
+        COIR_OBSERVE(w, write(e.b, "xxxx", 4));
+      });
+      settle();
+      if (closes)
+        e.a.close();
+      else
+        shutdown(e.a, SHUT_RDWR);
+      writer.join();
+      o.say("signals %d", signals.take());
+    }
+}
+
 COIR_ROW("SIGPIPE: by default it ends the process") {
   for (const kind k : streams) {
     both_ends e = make(k);
