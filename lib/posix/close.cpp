@@ -71,10 +71,7 @@ void forget(int fd) noexcept {
   if (in_handler() && !in_vfork_child()) owner->generation.fetch_add(1, std::memory_order_acq_rel);
   if (in_handler()) return;
   if (owner->users.load(std::memory_order_acquire) == 0 || in_vfork_child()) return;
-  if (in_handler())  // perhaps of coir at work on the descriptor's state: its waiters are not told
-    owner->generation.fetch_add(1, std::memory_order_acq_rel);
-  else
-    wait::forget(fd, *owner);
+  wait::forget(fd, *owner);
 }
 
 void begins_anew(int fd) noexcept {
