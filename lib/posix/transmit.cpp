@@ -163,6 +163,7 @@ int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept {
                        : send_message(c, &messages[sent].msg_hdr, flags);
     if (r < 0) return static_cast<int>(sent > 0 ? static_cast<long>(sent) : answer(r));
     messages[sent].msg_len = static_cast<unsigned>(r);
+    c.leave_to_others();
   }
   return static_cast<int>(sent);
 }
