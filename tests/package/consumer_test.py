@@ -133,7 +133,7 @@ def superproject(_, shop):
     build = shop.folder / "build"
     do(["meson", "setup", build, shop.folder, "-Dbuildtype=plain", "-Dcoir:precompiled=true", "-Dcoir:boost_fiber=disabled"],
        CC=" ".join(shop.c), CXX=" ".join(shop.cxx), PKG_CONFIG_PATH=None)
-    do(["ninja", "-C", build, "patched", "unpatched"], limit=280)
+    do(["ninja", "-C", build, "patched", "unpatched"], limit=900)
     run([build / "patched"]).expect(0, "patched\n")
     run([build / "unpatched"]).expect(1, "not patched\n")
 
