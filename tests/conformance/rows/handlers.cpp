@@ -181,12 +181,12 @@ COIR_ROW_WITH(own_process, "handler: a byte written in it wakes a flow that read
 COIR_ROW_WITH(own_process, "handler: of what it closes the number's next owner can be waited for") {
   signal(SIGUSR1, close_it);
   const auto is_waited_for = [&](const both_ends& e) {
+    const stopwatch since;
     flow writer("writer", [&](log& w) {
       nap(10);
       COIR_OBSERVE(w, ::write(e.b, "x", 1));
     });
     pollfd p = {e.a, POLLIN, 0};
-    const stopwatch since;
     COIR_OBSERVE(o, ::poll(&p, 1, 900));
     o.took(since, 10);
     char b[4];
