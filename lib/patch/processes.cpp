@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "patch/hook.hpp"
 #include "posix/elsewhere.hpp"
@@ -39,6 +41,56 @@ COIR_HOOK __attribute__((noreturn)) void _exit(int status) {
 COIR_HOOK __attribute__((noreturn)) void _Exit(int status) noexcept {
   posix::end_process(status);
 }
+COIR_HOOK int execve(const char* path, char* const* arguments, char* const* environment) noexcept {
+  return posix::execve(path, arguments, environment);
+}
+COIR_HOOK int execv(const char* path, char* const* arguments) noexcept {
+  return posix::execve(path, arguments, environ);
+}
+COIR_HOOK int execvpe(const char* file, char* const* arguments, char* const* environment) noexcept {
+  return posix::execvpe(file, arguments, environment);
+}
+COIR_HOOK int execvp(const char* file, char* const* arguments) noexcept {
+  return posix::execvpe(file, arguments, environ);
+}
+COIR_HOOK int fexecve(int fd, char* const* arguments, char* const* environment) noexcept {
+  return posix::fexecve(fd, arguments, environment);
+}
+COIR_HOOK int execveat(int directory, const char* path, char* const* arguments, char* const* environment,
+                       int flags) noexcept {
+  return posix::execveat(directory, path, arguments, environment, flags);
+}
+
+// The arguments, of which `first` is one, as an array on the caller's stack; `rest` is left behind the null
+// that ends them.
+#define COIR_ARGUMENTS(into, first, rest)                                                  \
+  va_list rest;                                                                            \
+  va_start(rest, first);                                                                   \
+  size_t into##_count = 1;                                                                 \
+  while (va_arg(rest, char*) != nullptr) ++into##_count;                                   \
+  va_end(rest);                                                                            \
+  auto** into = static_cast<char**>(__builtin_alloca((into##_count + 1) * sizeof(char*))); \
+  into[0] = const_cast<char*>(first);                                                      \
+  va_start(rest, first);                                                                   \
+  for (size_t i = 1; i <= into##_count; ++i) into[i] = va_arg(rest, char*)
+
+COIR_HOOK int execl(const char* path, const char* first, ...) noexcept {
+  COIR_ARGUMENTS(arguments, first, rest);
+  va_end(rest);
+  return posix::execve(path, arguments, environ);
+}
+COIR_HOOK int execle(const char* path, const char* first, ...) noexcept {
+  COIR_ARGUMENTS(arguments, first, rest);
+  auto* const environment = va_arg(rest, char* const*);
+  va_end(rest);
+  return posix::execve(path, arguments, environment);
+}
+COIR_HOOK int execlp(const char* file, const char* first, ...) noexcept {
+  COIR_ARGUMENTS(arguments, first, rest);
+  va_end(rest);
+  return posix::execvpe(file, arguments, environ);
+}
+
 COIR_HOOK int system(const char* command) {
   posix::shared_with_child();
   return COIR_COOPERATIVE ? posix::system(command) : real.system(command);

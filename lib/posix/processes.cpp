@@ -254,6 +254,34 @@ void end_process(int status) noexcept {
   for (;;) sys::real._exit(status);
 }
 
+namespace {
+
+template <class F>
+int without_others(F exec) noexcept {
+  const auto asked = sched::run_down_others();
+  const int r = exec();
+  const int error = errno;
+  if (asked != nullptr) sched::exec_failed(*asked);
+  errno = error;
+  return r;
+}
+
+}  // namespace
+
+int execve(const char* path, char* const* arguments, char* const* environment) noexcept {
+  return without_others([&] { return sys::real.execve(path, arguments, environment); });
+}
+int execvpe(const char* file, char* const* arguments, char* const* environment) noexcept {
+  return without_others([&] { return sys::real.execvpe(file, arguments, environment); });
+}
+int fexecve(int fd, char* const* arguments, char* const* environment) noexcept {
+  return without_others([&] { return sys::real.fexecve(fd, arguments, environment); });
+}
+int execveat(int directory, const char* path, char* const* arguments, char* const* environment,
+             int flags) noexcept {
+  return without_others([&] { return sys::real.execveat(directory, path, arguments, environment, flags); });
+}
+
 int system(const char* command) noexcept {
   if (command == nullptr) return ::access("/bin/sh", X_OK) == 0 ? 1 : 0;
   if (const int error = wait::interrupt_errno(*scheduler::existing()->current()))

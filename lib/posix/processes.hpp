@@ -18,4 +18,11 @@ void shared_with_child() noexcept;
 // _exit: the kernel lets go of what it does for this process's threads first.
 [[noreturn]] void end_process(int status) noexcept;
 
+// (any) As libc's, and likewise; if it fails, what others wait for goes on.
+int execve(const char* path, char* const* arguments, char* const* environment) noexcept;
+int execvpe(const char* file, char* const* arguments, char* const* environment) noexcept;
+int fexecve(int fd, char* const* arguments, char* const* environment) noexcept;
+int execveat(int directory, const char* path, char* const* arguments, char* const* environment,
+             int flags) noexcept;
+
 }  // namespace coir::posix

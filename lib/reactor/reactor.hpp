@@ -58,8 +58,11 @@ class reactor {
   virtual void hand_over(reactor&) noexcept {}
 
   // The process ends: cancels what the kernel still does with descriptors, and waits for that, since the
-  // kernel by itself would hold them beyond the end. What is cancelled is never completed.
-  virtual void run_down() noexcept {}
+  // kernel by itself would hold them beyond the end. What is cancelled is never completed; where `renew` may
+  // follow it is kept, and nothing may be done with the reactor until then.
+  virtual void run_down(bool keeps) noexcept { static_cast<void>(keeps); }
+  // The process does not end: begins what was kept anew.
+  virtual void renew() noexcept {}
 
   // Whether it stands in for another until there are descriptors for that.
   bool stopgap() const noexcept { return stopgap_; }

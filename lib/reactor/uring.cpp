@@ -151,11 +151,12 @@ class uring final : public reactor {
     sys::raw(SYS_write, wake_fd_, sys::word(&one), sizeof one);
   }
 
-  void run_down() noexcept override {
+  void run_down(bool keeps) noexcept override {
     if (reaping_) return;  // a signal handler found the thread at it
     const reactor* e = edges_.load(std::memory_order_relaxed);
     const unsigned left = e != nullptr ? e->pending() : 0;  // these hold nothing
     running_down_ = true;
+    keeps_ = keeps;
     // A disk may take its time; the kernel has to do with that what it can.
     constexpr base::nanoseconds longest = 200'000'000;
     const base::nanoseconds until = base::monotonic_now() + longest;
@@ -170,6 +171,18 @@ class uring final : public reactor {
       } while (reap() && pending_ > left && base::monotonic_now() < until);
     }
     running_down_ = false;
+    keeps_ = keeps && pending_ > left;  // what is cancelled later than that is kept too
+  }
+
+  void renew() noexcept override {
+    while (operation* op = kept_.pop_front()) {
+      // Closed by another thread meanwhile: the number may be another file's.
+      op->closed = fd_owners()[op->fd].generation.load(std::memory_order_acquire) != op->generation;
+      const int error = op->closed ? EBADF : start(*op);
+      if (error == 0) continue;
+      op->result = -error;
+      op->complete(op);
+    }
   }
 
   const char* name() const noexcept override { return "uring"; }
@@ -334,7 +347,7 @@ class uring final : public reactor {
           continue;
         }
         if (__builtin_expect(cqe.user_data == moment_mark, 0)) {
-          moment_runs_ = running_down_;
+          moment_runs_ = running_down_ && !keeps_;
           if (!running_down_) look_at_suspects(table_);
           continue;
         }
@@ -345,8 +358,10 @@ class uring final : public reactor {
         if (op->kind == op_kind::poll && cqe.res > 0 &&
             (static_cast<std::uint32_t>(cqe.res) & op->events) == 0)
           op->state->level_lies = true;
-        if (__builtin_expect(running_down_, 0) && (cqe.res == -ECANCELED || cqe.res == -EINTR)) {
+        if (__builtin_expect(running_down_ | keeps_, 0) && (cqe.res == -ECANCELED || cqe.res == -EINTR) &&
+            !(keeps_ && op->ending)) {
           ended(*op, cqe.res);
+          if (keeps_) kept_.push_back(op);
           continue;
         }
         const int instead = op->closed ? -EBADF : op->stale ? -ESTALE : -ECANCELED;
@@ -356,6 +371,7 @@ class uring final : public reactor {
     }
     __atomic_store_n(ring_.cq.khead, head, __ATOMIC_RELEASE);
     reaping_ = false;
+    if (__builtin_expect(keeps_, 0) && !running_down_) renew();
     return head != first;
   }
 
@@ -369,6 +385,8 @@ class uring final : public reactor {
   ::__kernel_timespec moment_time_ = {0, moment_length};
   bool moment_runs_ = false;
   bool running_down_ = false;
+  bool keeps_ = false;
+  base::list<operation> kept_;  // done, as far as the kernel is concerned
   bool reaping_ = false;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 
 namespace coir::sched {
 
@@ -11,6 +12,14 @@ namespace coir::sched {
 // threads that sleep, which answer at once, and hardly for those that work. Any thread; in a signal handler
 // only if that found the thread asleep, else it does nothing.
 void run_down_process() noexcept;
+
+// The same for an exec. The exec ends the other threads one by one and does not wait for what they leave to
+// the kernel; it sees to the calling thread's itself. Those that let go stand still until it has failed, and
+// then begin anew what they waited for. Null, at once, where there is nothing to do: in the child of a fork
+// or vfork, without other threads, and where a signal handler may have interrupted malloc, or coir itself.
+struct question;
+std::shared_ptr<question> run_down_others() noexcept;
+void exec_failed(question& asked) noexcept;
 
 // The process has a reactor that needs this.
 void note_ring() noexcept;

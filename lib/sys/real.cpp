@@ -215,6 +215,16 @@ pid_t raw_wait3(int* status, int options, rusage* usage) {
 int raw_waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
   return answer<int>(raw(SYS_waitid, type, id, word(info), options, 0));
 }
+int raw_execveat(int directory, const char* path, char* const* arguments, char* const* environment,
+                 int flags) {
+  return answer<int>(raw(SYS_execveat, directory, word(path), word(arguments), word(environment), flags));
+}
+int raw_execve(const char* path, char* const* arguments, char* const* environment) {
+  return answer<int>(raw(SYS_execve, word(path), word(arguments), word(environment)));
+}
+int raw_fexecve(int fd, char* const* arguments, char* const* environment) {
+  return raw_execveat(fd, "", arguments, environment, AT_EMPTY_PATH);
+}
 ssize_t raw_msgrcv(int queue, void* message, size_t size, long type, int flags) {
   return answer<ssize_t>(raw(SYS_msgrcv, queue, word(message), static_cast<long>(size), type, flags));
 }
