@@ -105,7 +105,7 @@ def main():
 
     plain = {name: value for name, value in os.environ.items() if not name.startswith("COIR_")}
     def on_threads(*arguments):
-        return run(options.threads, arguments, plain)
+        return run(options.threads, ["--rows-of", options.host, *arguments], plain)
 
     def on_fibers(*arguments):
         return run(options.fibers, ["--host", options.host, *arguments], dict(os.environ))

@@ -145,6 +145,7 @@ class runner {
 
 int main(int argc, char** argv) {
   const host* h = &hosts()[0];
+  std::string rows_of;  // the host that is compared with; else the same
   bool together = false, list = false;
   unsigned jobs = 4;
   std::vector<std::string> filters;
@@ -159,6 +160,8 @@ int main(int argc, char** argv) {
         ::fprintf(stderr, "conformance: --host %s: this program has no such host\n", wanted.c_str());
         return 2;
       }
+    } else if (argument == "--rows-of" && i + 1 < argc) {
+      rows_of = argv[++i];
     } else if (argument == "--jobs" && i + 1 < argc) {
       jobs = static_cast<unsigned>(std::atoi(argv[++i]));
     } else if (argument == "--together") {
@@ -173,12 +176,14 @@ int main(int argc, char** argv) {
     }
   }
 
+  if (rows_of.empty()) rows_of = h->name;
   runner children(*h, jobs > 0 ? jobs : 1);
   std::vector<const row*> shared;
   for (const row* r : all_rows()) {
     bool wanted = filters.empty();
     for (const std::string& f : filters) wanted = wanted || ::strstr(r->name, f.c_str()) != nullptr;
     wanted = wanted && ((r->flags & fibers_only) == 0 || h->fibers) &&
+             ((r->flags & one_thread) == 0 || rows_of != "spread") &&
              ((r->flags & (bad_reads | libc_checks)) == 0 || !sanitized);
     if (!wanted) continue;
     if (list)

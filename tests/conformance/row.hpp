@@ -99,6 +99,7 @@ enum row_flags : unsigned {
   fibers_only = 4,   // about what threads do not have
   bad_reads = 8,     // passes pointers that a sanitizer would follow itself
   libc_checks = 16,  // about what a sanitizer's functions of these names do not do
+  one_thread = 32,   // of what several threads with fibers may do otherwise: a difference in names.def
 };
 
 struct row {

@@ -118,13 +118,14 @@ COIR_ROW("by number: mq_close wakes who waits, and the number starts anew") {
 COIR_ROW_WITH(own_process, "by number: a FIFO gets the number 0") {
   const fifo f;
   const descriptor kept(COIR_MUST(fcntl(0, F_DUPFD_CLOEXEC, 100)));
-  close(0);
   {
     flow writer("writer", [&](log&) {
-      nap(20);
+      nap(60);
       const descriptor d(COIR_MUST(open(f.c_str(), O_WRONLY | O_CLOEXEC)));
       write_all(d, "hello");
     });
+    settle();  // a thread that begins has numbers of its own for a moment
+    close(0);
     const stopwatch since;
     const int fd = open(f.c_str(), O_RDONLY);
     o.say("open: %d", fd);

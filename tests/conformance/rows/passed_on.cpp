@@ -166,7 +166,7 @@ COIR_ROW("sharing: the end of the peer ends every write, send and sendfile") {
   }
 }
 
-COIR_ROW("sharing: every connect on one connecting socket hears of its end") {
+COIR_ROW_WITH(one_thread, "sharing: every connect on one connecting socket hears of its end") {
   full_listener full;
   descriptor from = tcp_socket();
   all_hear(
