@@ -3,6 +3,8 @@
 #include <setjmp.h>
 #include <signal.h>
 
+#include <cstring>
+
 #include "patch/hook.hpp"
 #include "posix/close.hpp"
 #include "posix/signals.hpp"
@@ -57,7 +59,11 @@ namespace {
 [[noreturn]] void jump(__jmp_buf_tag* to, int value) noexcept;
 
 void land(const coir::wait::jump& j) noexcept {
-  if (j.blocks != 0) pthread_sigmask(SIG_BLOCK, reinterpret_cast<const sigset_t*>(&j.blocks), nullptr);
+  if (j.blocks != 0) {
+    sigset_t blocks = {};
+    std::memcpy(&blocks, &j.blocks, sizeof j.blocks);
+    pthread_sigmask(SIG_BLOCK, &blocks, nullptr);
+  }
   jump(j.to, j.value);
 }
 

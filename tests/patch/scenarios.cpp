@@ -314,6 +314,13 @@ int lives_on() {
   return 0;
 }
 
+// By the program's own DT_RUNPATH, but under ASan, whose own dlopen is who calls libc's.
+#ifdef __SANITIZE_ADDRESS__
+constexpr const char* by_runpath = COIR_PLUGIN;
+#else
+constexpr const char* by_runpath = "libwaiting-plugin.so";
+#endif
+
 // Another fiber that opens a plugin whose constructor waits does not get it before that has ended.
 int plugin() {
   const auto ready = [](const char* name) {
@@ -327,12 +334,7 @@ int plugin() {
   bool others_ran = false;
   const auto other = coir::spawn([&] { others_ran = true; });
   const auto second = coir::spawn(ready, COIR_PLUGIN);
-#ifdef __SANITIZE_ADDRESS__  // whose own dlopen is then who calls libc's, with no DT_RUNPATH
-  const char* by_name = COIR_PLUGIN;
-#else
-  const char* by_name = "libwaiting-plugin.so";  // by the program's own DT_RUNPATH
-#endif
-  const auto third = coir::spawn(ready, by_name);
+  const auto third = coir::spawn(ready, by_runpath);
   say("first", first.get());
   say("others ran meanwhile", others_ran);
   say("second", second.get());
@@ -343,7 +345,7 @@ int plugin() {
 // The same, opened by the program's own DT_RUNPATH at first.
 int plugin_by_path() {
   const auto ready = [] {
-    void* object = ::dlopen("libwaiting-plugin.so", RTLD_NOW);
+    void* object = ::dlopen(by_runpath, RTLD_NOW);
     if (object == nullptr) return false;
     return reinterpret_cast<int (*)()>(::dlsym(object, "plugin_is_ready"))() == 1;
   };
