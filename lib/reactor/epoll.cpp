@@ -70,7 +70,7 @@ class epoll final : public reactor {
 
   void check(operation& op) noexcept override {
     fd_state& s = *op.state;
-    if (renew(op.fd, s)) {
+    if (register_anew(op.fd, s)) {
       if (op.holds == nullptr || op.holds(op)) return;
     } else {
       s.begin_anew();
@@ -208,7 +208,7 @@ class epoll final : public reactor {
   }
 
   // Whether the number still names the file that is registered; an event that was missed comes then.
-  bool renew(int fd, const fd_state& s) noexcept {
+  bool register_anew(int fd, const fd_state& s) noexcept {
     epoll_event event = {};
     event.events = (s.registered & (EPOLLIN | EPOLLOUT)) | always;
     event.data.u64 = std::uint64_t{s.generation} << 32 | static_cast<std::uint32_t>(fd);
