@@ -17,11 +17,8 @@ using namespace conformance;
 COIR_ROW("by number: SYS_close, SYS_dup2, SYS_dup3 and SYS_close_range wake as close does") {
   const descriptor other(COIR_MUST(open("/dev/null", O_RDWR | O_CLOEXEC)));
   for (const kind k : streams) {
-    const auto once = [&](const char* what, auto close_it) {
-      both_ends e = make(k);
-      close_during(
-          o, std::string(name_of(k)) + " " + what, doomed_read(e.a), [&] { close_it(e.a); },
-          [&] { write_all(e.b, "x"); });
+    const auto once = [&](const char* what, const std::function<void(descriptor&)>& close_it) {
+      close_under_read(o, k, what, close_it);
     };
     once("SYS_close", [&](descriptor& d) { COIR_OBSERVE(o, syscall(SYS_close, d.release())); });
 #ifdef SYS_dup2

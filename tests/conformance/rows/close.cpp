@@ -72,11 +72,8 @@ COIR_ROW("close: every receiving call gets EBADF") {
 COIR_ROW("close: dup2, dup3, close_range and fclose wake as close does") {
   const descriptor other(COIR_MUST(open("/dev/null", O_RDWR | O_CLOEXEC)));
   for (const kind k : streams) {
-    const auto once = [&](const char* what, auto close_it) {
-      both_ends e = make(k);
-      close_during(
-          o, std::string(name_of(k)) + " " + what, doomed_read(e.a), [&] { close_it(e.a); },
-          [&] { write_all(e.b, "x"); });
+    const auto once = [&](const char* what, const std::function<void(descriptor&)>& close_it) {
+      close_under_read(o, k, what, close_it);
     };
     once("dup2", [&](descriptor& d) { o.check(dup2(other, d) == d, "dup2"); });
     once("dup3", [&](descriptor& d) { o.check(dup3(other, d, O_CLOEXEC) == d, "dup3"); });

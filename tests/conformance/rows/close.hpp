@@ -38,6 +38,15 @@ inline std::function<void(log&)> doomed_read(int fd) {
   };
 }
 
+// `close_it` closes the reading end of a fresh pair while a read waits there.
+inline void close_under_read(log& o, kind k, const char* what,
+                             const std::function<void(descriptor&)>& close_it) {
+  both_ends e = make(k);
+  close_during(
+      o, std::string(name_of(k)) + " " + what, doomed_read(e.a), [&] { close_it(e.a); },
+      [&] { write_all(e.b, "x"); });
+}
+
 // Waits on `d` until `feed` has something for it: its number is well known then, and nothing is left to read.
 inline void get_known(int d, const std::function<void()>& feed) {
   flow reader("reader", [=](log&) {

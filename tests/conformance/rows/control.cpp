@@ -7,36 +7,18 @@
 
 #include "../row.hpp"
 #include "../things.hpp"
+#include "control_message.hpp"
 
 using namespace conformance;
 
 namespace {
-
-struct control_message {
-  alignas(cmsghdr) char control[256] = {};
-  char data[64] = {};
-  iovec v = {data, sizeof data};
-  msghdr m = {};
-
-  control_message() {
-    m.msg_iov = &v;
-    m.msg_iovlen = 1;
-    m.msg_control = control;
-    m.msg_controllen = sizeof control;
-  }
-};
 
 // Sends `text` with `count` descriptors.
 long send_descriptors(int to, const std::string& text, const int* fds, int count) {
   control_message c;
   memcpy(c.data, text.data(), text.size());
   c.v.iov_len = text.size();
-  c.m.msg_controllen = CMSG_SPACE(sizeof(int) * static_cast<std::size_t>(count));
-  cmsghdr* h = CMSG_FIRSTHDR(&c.m);
-  h->cmsg_level = SOL_SOCKET;
-  h->cmsg_type = SCM_RIGHTS;
-  h->cmsg_len = CMSG_LEN(sizeof(int) * static_cast<std::size_t>(count));
-  memcpy(CMSG_DATA(h), fds, sizeof(int) * static_cast<std::size_t>(count));
+  c.carry(fds, static_cast<std::size_t>(count));
   return sendmsg(to, &c.m, 0);
 }
 
@@ -154,12 +136,7 @@ COIR_ROW("SCM_RIGHTS: a large sendmsg carries them once") {
     const int fd = passed.a;
     control_message c;
     c.v = {const_cast<char*>(large.data()), large.size()};
-    c.m.msg_controllen = CMSG_SPACE(sizeof fd);
-    cmsghdr* h = CMSG_FIRSTHDR(&c.m);
-    h->cmsg_level = SOL_SOCKET;
-    h->cmsg_type = SCM_RIGHTS;
-    h->cmsg_len = CMSG_LEN(sizeof fd);
-    memcpy(CMSG_DATA(h), &fd, sizeof fd);
+    c.carry(&fd, 1);
     COIR_OBSERVE(w, sendmsg(e.b, &c.m, 0));
   });
   settle();

@@ -19,6 +19,7 @@
 
 #include "../row.hpp"
 #include "../things.hpp"
+#include "control_message.hpp"
 
 using namespace conformance;
 
@@ -346,33 +347,19 @@ COIR_ROW("received descriptor: a socket whose other holder is another process") 
   const pid_t child = COIR_MUST(fork());
   if (child == 0) {
     const both_ends e = make(kind::unix_stream);
-    char control[CMSG_SPACE(sizeof(int))] = {};
-    iovec v = {control, 1};
-    msghdr m = {};
-    m.msg_iov = &v;
-    m.msg_iovlen = 1;
-    m.msg_control = control;
-    m.msg_controllen = sizeof control;
-    cmsghdr* h = CMSG_FIRSTHDR(&m);
-    h->cmsg_level = SOL_SOCKET;
-    h->cmsg_type = SCM_RIGHTS;
-    h->cmsg_len = CMSG_LEN(sizeof(int));
+    control_message c;
+    c.v.iov_len = 1;
     const int fd = e.a;
-    memcpy(CMSG_DATA(h), &fd, sizeof fd);
-    if (sendmsg(channel.a, &m, 0) != 1) _exit(1);
+    c.carry(&fd, 1);
+    if (sendmsg(channel.a, &c.m, 0) != 1) _exit(1);
     usleep(40'000);
     _exit(write(e.b, "hello", 5) == 5 ? 0 : 1);
   }
-  char control[CMSG_SPACE(sizeof(int))] = {}, data[16];
-  iovec v = {data, 1};
-  msghdr m = {};
-  m.msg_iov = &v;
-  m.msg_iovlen = 1;
-  m.msg_control = control;
-  m.msg_controllen = sizeof control;
-  COIR_OBSERVE(o, recvmsg(channel.b, &m, 0));
-  int fd = -1;
-  if (cmsghdr* h = CMSG_FIRSTHDR(&m)) memcpy(&fd, CMSG_DATA(h), sizeof fd);
+  control_message c;
+  c.v.iov_len = 1;
+  COIR_OBSERVE(o, recvmsg(channel.b, &c.m, 0));
+  const int fd = c.first_descriptor();
+  char data[16];
   const descriptor received(fd);
   COIR_OBSERVE(o, read(received, data, sizeof data));
   COIR_OBSERVE(o, read(received, data, sizeof data));

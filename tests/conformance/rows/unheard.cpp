@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "close.hpp"
+#include "control_message.hpp"
 
 using namespace conformance;
 
@@ -198,32 +199,20 @@ COIR_ROW("unheard: a descriptor that comes by a message starts anew") {
     const both_ends way = make(kind::unix_stream), passed = make(kind::unix_stream);
     both_ends old = make(kind::unix_stream);
     get_known(old.a, [&] { write_all(old.b, "old"); });
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    char byte = 'x';
-    iovec v = {&byte, 1};
-    mmsghdr mm = {};
-    msghdr& m = mm.msg_hdr;
-    m.msg_iov = &v;
-    m.msg_iovlen = 1;
-    m.msg_control = control;
-    m.msg_controllen = sizeof control;
-    cmsghdr* h = CMSG_FIRSTHDR(&m);
-    h->cmsg_level = SOL_SOCKET;
-    h->cmsg_type = SCM_RIGHTS;
-    h->cmsg_len = CMSG_LEN(sizeof(int));
+    control_message c;
+    c.v.iov_len = 1;
     const int sent = passed.a;
-    std::memcpy(CMSG_DATA(h), &sent, sizeof sent);
-    COIR_OBSERVE(o, sendmsg(way.b, &m, 0));
+    c.carry(&sent, 1);
+    COIR_OBSERVE(o, sendmsg(way.b, &c.m, 0));
     const int number = old.a.release();
     unheard(SYS_close, number);
-    m.msg_controllen = sizeof control;
-    if (calls == 0) COIR_OBSERVE(o, recvmsg(way.a, &m, 0));
-    if (calls == 1) COIR_OBSERVE(o, recvmmsg(way.a, &mm, 1, 0, nullptr));
-    if (calls == 2) COIR_OBSERVE(o, syscall(SYS_recvmsg, +way.a, &m, 0));
-    int got = -1;
-    std::memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof got);
-    const descriptor now(got);
-    o.check(got == number, "the same number");
+    c.make_room();
+    mmsghdr several = {c.m, 0};
+    if (calls == 0) COIR_OBSERVE(o, recvmsg(way.a, &c.m, 0));
+    if (calls == 1) COIR_OBSERVE(o, recvmmsg(way.a, &several, 1, 0, nullptr));
+    if (calls == 2) COIR_OBSERVE(o, syscall(SYS_recvmsg, +way.a, &c.m, 0));
+    const descriptor now(c.first_descriptor());
+    o.check(now == number, "the same number");
     flow reader("reader", [&](log& r) {
       char data[8];
       const stopwatch since;
