@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <system_error>
+#include <utility>
 
 #include "reactor/reactor.hpp"
 #include "sys/own_fds.hpp"
@@ -48,7 +49,7 @@ class epoll final : public reactor {
       close_all();
       throw std::system_error(static_cast<int>(-r), std::system_category(), "coir: timerfd");
     }
-    moment_runs_ = r < 0;  // forbidden: nothing is checked
+    armed_ = r < 0 ? timer::soon : timer::off;  // forbidden: nothing is checked
   }
   ~epoll() override { close_all(); }
 
@@ -113,15 +114,17 @@ class epoll final : public reactor {
   void nudge(fd_state& s, std::uint32_t events) noexcept override { complete_waiting(s, events); }
 
   bool wait(base::nanoseconds until) noexcept override {
-    if (__builtin_expect(table_.has_suspects() && !moment_runs_, 0)) begin_moment();
+    if (__builtin_expect((table_.has_suspects(false) && armed_ != timer::soon) ||
+                             (table_.has_suspects(true) && armed_ == timer::off),
+                         0))
+      begin_moment();
     const long n = collect(until);
     for (long i = 0; i < n; ++i) {
       look_ahead(i, n);
       const std::uint64_t data = events_[i].data.u64;
       if (data == wake_mark) continue;
       if (__builtin_expect(data == moment_mark, 0)) {
-        moment_runs_ = false;
-        look_at_suspects(table_);
+        end_moment();
         continue;
       }
       fd_state* s = table_.find(static_cast<int>(data & 0xffffffff));
@@ -146,11 +149,20 @@ class epoll final : public reactor {
     sys::close_own_fd(moment_fd_);
   }
 
+  // One timer for both lengths: it runs for the shorter one while that is needed.
   void begin_moment() noexcept {
+    armed_ = table_.has_suspects(false) ? timer::soon : timer::late;
     itimerspec t = {};
-    t.it_value = base::to_timespec(moment_length);
+    t.it_value = base::to_timespec(armed_ == timer::soon ? moment_length : long_moment);
     sys::raw(SYS_timerfd_settime, moment_fd_, 0, sys::word(&t), 0);
-    moment_runs_ = true;
+  }
+  void end_moment() noexcept {
+    const timer was = std::exchange(armed_, timer::off);
+    passed_ += was == timer::soon ? moment_length : long_moment;
+    if (was == timer::soon) look_at_suspects(table_, false);
+    if (passed_ < long_moment) return;
+    passed_ = 0;
+    look_at_suspects(table_, true);
   }
 
   long collect(base::nanoseconds until) noexcept {
@@ -244,7 +256,8 @@ class epoll final : public reactor {
   int epoll_fd_ = -1;
   int wake_fd_ = -1;
   int moment_fd_ = -1;  // a timer; only where there are suspects, and once for all
-  bool moment_runs_ = true;
+  enum class timer : std::uint8_t { off, late, soon } armed_ = timer::soon;
+  base::nanoseconds passed_ = 0;  // of a long moment
   bool has_pwait2_ = true;
   epoll_event events_[most_events];
 };

@@ -50,7 +50,7 @@ void fd_table::clear() noexcept {
     states_[fd] = nullptr;
   }
   size_ = 0;
-  first_suspect_ = 1;
+  first_suspect_[0] = first_suspect_[1] = 1;
 }
 
 fd_state* fd_table::make(int fd) noexcept {

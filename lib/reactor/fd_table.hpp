@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
 #include "base/clock.hpp"
 #include "base/list.hpp"
@@ -39,6 +40,7 @@ struct alignas(64) fd_state {  // one line
   bool nonblocking = false;               // valid while flags_epoch is the process-wide one
   bool deferred = false;                  // TCP_FASTOPEN_CONNECT: the first send connects
   bool level_lies = false;                // io_uring: a poll was over for what nobody had asked
+  bool trusted = false;                   // a wait begun on what is remembered was checked, and it held
   std::uint32_t flags_epoch = 0;          // 0: never asked
   std::uint32_t movers = 0;               // calls on helper threads that move the file's position
   int next_suspect = 0;                   // see fd_table::suspect; 0: it is none
@@ -49,7 +51,7 @@ struct alignas(64) fd_state {  // one line
   // The number has proved to be another file's, since its owner's end was not heard of.
   void begin_anew() noexcept {
     registered = flags_epoch = 0;
-    drained = hung = bulk = level_lies = deferred = refuses_nowait[0] = refuses_nowait[1] = false;
+    drained = hung = bulk = level_lies = deferred = trusted = refuses_nowait[0] = refuses_nowait[1] = false;
     kind = fd_kind::unknown;
   }
 };
@@ -105,25 +107,22 @@ class fd_table {
   // After fork, in the child: every state is void.
   void clear() noexcept;
 
-  // Operations on it were begun on what is remembered, which is to be checked. A list through the states, of
-  // numbers
-  // + 2; its end is 1.
+  // Operations on it were begun on what is remembered, which is to be checked: soon, or of a trusted state
+  // later. Two lists through the states, of numbers + 2; their end is 1.
   void suspect(int fd, fd_state& s) noexcept {
     if (__builtin_expect(s.next_suspect != 0, 1)) return;
-    s.next_suspect = first_suspect_;
-    first_suspect_ = fd + 2;
+    s.next_suspect = first_suspect_[s.trusted];
+    first_suspect_[s.trusted] = fd + 2;
   }
-  bool has_suspects() const noexcept { return first_suspect_ != 1; }
+  bool has_suspects(bool trusted) const noexcept { return first_suspect_[trusted] != 1; }
   // Calls `keep(state)` for each; those for which it says false are none any more.
   template <class Keep>
-  void sift_suspects(Keep keep) noexcept {
-    int at = first_suspect_;
-    first_suspect_ = 1;
+  void sift_suspects(bool trusted, Keep keep) noexcept {
+    int at = std::exchange(first_suspect_[trusted], 1);
     while (at != 1) {
       const int fd = at - 2;
       fd_state& s = *states_[fd];
-      at = s.next_suspect;
-      s.next_suspect = 0;
+      at = std::exchange(s.next_suspect, 0);
       if (keep(s)) suspect(fd, s);
     }
   }
@@ -134,7 +133,7 @@ class fd_table {
   std::uint64_t user_bit_;
   fd_state** states_ = nullptr;  // reserved for most_descriptors, committed as used
   int size_ = 0;
-  int first_suspect_ = 1;
+  int first_suspect_[2] = {1, 1};
   fd_owner* owners_ = nullptr;
 };
 

@@ -74,31 +74,34 @@ class reactor {
   bool busy() const noexcept { return pending_ != 0 || unsubmitted_ != 0; }
 
  protected:
-  // A suspect's age is told in moments of this length, counted while there are any. It is checked once, in
-  // its second or third.
-  static constexpr base::nanoseconds moment_length = 8'000'000;
+  // A suspect's age is told in moments, counted while there are any. It is checked once, in its second or
+  // third. Those of a state that has held a check are long ones: else each wait of a connection that is used
+  // a few times a second would cost three system calls more.
+  static constexpr base::nanoseconds moment_length = 8'000'000, long_moment = 64 * moment_length;
 
   // A suspect `op` was begun.
   void suspect(fd_table& table, operation& op) noexcept {
-    op.moment = moment_;
+    op.moment = moments_[op.state->trusted];
     table.suspect(op.fd, *op.state);
   }
   // A moment is over: checks those that began before it.
-  void look_at_suspects(fd_table& table) noexcept {
-    table.sift_suspects([&](fd_state& s) noexcept {
+  void look_at_suspects(fd_table& table, bool trusted) noexcept {
+    const std::uint8_t present = moments_[trusted]++;
+    table.sift_suspects(trusted, [&](fd_state& s) noexcept {
       bool young = false;
       for (operation* op = s.operations.front(); op != nullptr;) {
         operation* next = s.operations.after(op);
-        if (op->suspect && op->moment == moment_) young = true;
-        if (op->suspect && op->moment != moment_) {
+        if (op->suspect && op->moment == present) {
+          young = true;
+        } else if (op->suspect) {
           op->suspect = false;
+          s.trusted = true;  // if it does not hold, all is asked anew
           if (op->generation == s.generation) check(*op);
         }
         op = next;
       }
       return young;
     });
-    ++moment_;
   }
 
   void begun(operation& op) noexcept {
@@ -119,7 +122,7 @@ class reactor {
   bool stopgap_ = false;
   unsigned pending_ = 0;
   unsigned unsubmitted_ = 0;
-  std::uint8_t moment_ = 0;
+  std::uint8_t moments_[2] = {};  // of states not trusted yet, and of those that are
 };
 
 // `alone`: the thread waits in it, so that it must know `wake`; else it is asked by `wait(0)` only.

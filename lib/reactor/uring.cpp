@@ -39,7 +39,7 @@ constexpr std::uint64_t wake_mark = 1;
 constexpr std::uint64_t edges_mark = 2;
 constexpr std::uint64_t cancel_mark = 3;  // in the lowest bits; the descriptor is above them
 constexpr unsigned mark_bits = 2;
-constexpr std::uint64_t moment_mark = 4;
+constexpr std::uint64_t moment_mark = 4, long_moment_mark = 8;
 // What read(2) and its kin take at once, whatever they are asked for; a ring has 32 bits for it.
 constexpr std::size_t most_bytes = 0x7ffff000;
 // The kernel's own sleeps in epoll and nanosleep end up to 50 µs late so that wake-ups share an interrupt
@@ -129,7 +129,8 @@ class uring final : public reactor {
   }
 
   bool wait(base::nanoseconds until) noexcept override {
-    if (__builtin_expect(table_.has_suspects() && !moment_runs_, 0)) begin_moment();
+    for (const bool trusted : {false, true})
+      if (__builtin_expect(table_.has_suspects(trusted) && !moment_runs_[trusted], 0)) begin_moment(trusted);
     if (::io_uring_cq_ready(&ring_) == 0) {
       if (until <= 0) {
         enter(0, IORING_ENTER_GETEVENTS, nullptr);
@@ -221,12 +222,12 @@ class uring final : public reactor {
     return edges_armed_ = true;
   }
 
-  void begin_moment() noexcept {
+  void begin_moment(bool trusted) noexcept {
     ::io_uring_sqe* sqe = next_sqe();
     if (sqe == nullptr) return;
-    ::io_uring_prep_timeout(sqe, &moment_time_, 0, 0);
-    ::io_uring_sqe_set_data64(sqe, moment_mark);
-    moment_runs_ = true;
+    ::io_uring_prep_timeout(sqe, &moment_times_[trusted], 0, 0);
+    ::io_uring_sqe_set_data64(sqe, trusted ? long_moment_mark : moment_mark);
+    moment_runs_[trusted] = true;
   }
 
   bool arm_wake() noexcept {
@@ -346,9 +347,10 @@ class uring final : public reactor {
           arm_edges();
           continue;
         }
-        if (__builtin_expect(cqe.user_data == moment_mark, 0)) {
-          moment_runs_ = running_down_ && !keeps_;
-          if (!running_down_) look_at_suspects(table_);
+        if (__builtin_expect(cqe.user_data == moment_mark || cqe.user_data == long_moment_mark, 0)) {
+          const bool trusted = cqe.user_data == long_moment_mark;
+          moment_runs_[trusted] = running_down_ && !keeps_;
+          if (!running_down_) look_at_suspects(table_, trusted);
           continue;
         }
         // Perhaps of an earlier round, or a mark: only a hint.
@@ -382,8 +384,8 @@ class uring final : public reactor {
   bool open_ = false;
   int error_ = 0;  // why it could not be opened
   int wake_fd_ = -1;
-  ::__kernel_timespec moment_time_ = {0, moment_length};
-  bool moment_runs_ = false;
+  ::__kernel_timespec moment_times_[2] = {{0, moment_length}, {0, long_moment}};
+  bool moment_runs_[2] = {};
   bool running_down_ = false;
   bool keeps_ = false;
   base::list<operation> kept_;  // done, as far as the kernel is concerned
