@@ -16,7 +16,8 @@ namespace {
 std::mutex lock;
 std::vector<pid_t> running;  // threads of flows that have not ended
 
-bool sleeps(pid_t thread) {
+// `in_the_kernel` if it does so uninterruptibly: that is a vfork, or passes soon, as when a ring is made.
+bool sleeps(pid_t thread, bool& in_the_kernel) {
   char path[64], text[512];
   std::snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
   const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
@@ -26,16 +27,19 @@ bool sleeps(pid_t thread) {
   if (n <= 0) return true;
   text[n] = '\0';
   const char* after_name = std::strrchr(text, ')');
-  return after_name != nullptr && (after_name[2] == 'S' || after_name[2] == 'D');
+  const char state = after_name != nullptr ? after_name[2] : 'R';
+  in_the_kernel = in_the_kernel || state == 'D';
+  return state == 'S' || state == 'D';
 }
 
-bool all_sleep() {
+bool all_sleep(bool& in_the_kernel) {
   std::vector<pid_t> threads;
   {
     const std::lock_guard hold(lock);
     threads = running;
   }
-  return std::all_of(threads.begin(), threads.end(), [](pid_t t) { return t == ::gettid() || sleeps(t); });
+  return std::all_of(threads.begin(), threads.end(),
+                     [&](pid_t t) { return t == ::gettid() || sleeps(t, in_the_kernel); });
 }
 
 double run(const std::function<void()>& body, bool) {
@@ -78,9 +82,11 @@ void leave_thread() {
 // Several looks in a row: a thread that was woken may not have been seen running yet.
 void settle_threads() {
   const stopwatch since;
-  for (int calm = 0; calm < 3 && since.milliseconds() < 3000;) {
+  bool in_the_kernel = false;
+  for (int calm = 0; calm < (in_the_kernel ? 30 : 3) && since.milliseconds() < 3000;) {
     std::this_thread::sleep_for(1ms);
-    calm = all_sleep() ? calm + 1 : 0;
+    in_the_kernel = false;
+    calm = all_sleep(in_the_kernel) ? calm + 1 : 0;
   }
 }
 

@@ -433,16 +433,16 @@ COIR_ROW_WITH(own_process | no_ticker | libc_checks,
   const both_ends e = make(kind::tcp);
   const both_ends f = make(kind::tcp);
   const descriptor poller(COIR_MUST(epoll_create1(0)));
-  flow sleeper("sleeper", [&](log& r) { COIR_OBSERVE(r, usleep(150'000)); });
+  flow sleeper("sleeper", [&](log& r) { COIR_OBSERVE(r, usleep(300'000)); });
   flow polling("polling", [&](log& r) {
     pollfd p = {e.a, POLLIN, 0};
-    COIR_OBSERVE(r, poll(&p, 1, 150));
+    COIR_OBSERVE(r, poll(&p, 1, 300));
   });
   flow selecting("selecting", [&](log& r) {
     fd_set in;
     FD_ZERO(&in);
     FD_SET(e.a, &in);
-    timeval t = {0, 150'000};
+    timeval t = {0, 300'000};
     COIR_OBSERVE(r, select(e.a + 1, &in, nullptr, nullptr, &t));
   });
   flow reader("reader", [&](log& r) {
@@ -451,19 +451,19 @@ COIR_ROW_WITH(own_process | no_ticker | libc_checks,
   });
   flow limited("limited", [&](log& r) {
     char byte;
-    set_timeout(f.a, SO_RCVTIMEO, 400'000);
+    set_timeout(f.a, SO_RCVTIMEO, 20'000'000);
     COIR_OBSERVE(r, recv(f.a, &byte, 1, 0));
   });
   flow waiter("waiter", [&](log& r) {
     epoll_event event;
-    COIR_OBSERVE(r, epoll_wait(poller, &event, 1, 400));
+    COIR_OBSERVE(r, epoll_wait(poller, &event, 1, 20'000));
   });
   flow waits_for_signal("waits for a signal", [&](log& r) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGUSR2);
     sigprocmask(SIG_BLOCK, &set, nullptr);
-    const timespec limit = {0, 400'000'000};
+    const timespec limit = {20, 0};
     COIR_OBSERVE(r, sigtimedwait(&set, nullptr, &limit));
   });
   settle();
