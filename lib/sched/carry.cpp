@@ -109,7 +109,8 @@ void scheduler::carry(fiber* self, fiber* to) noexcept {
 void scheduler::inherit_carried(fiber* child) noexcept {
   if ((carried_ & sanitized_mark) != 0) {
     child->annotations.begin(child->stack.low,
-                             static_cast<std::size_t>(reinterpret_cast<char*>(child) - child->stack.low));
+                             static_cast<std::size_t>(reinterpret_cast<char*>(child) - child->stack.low),
+                             tsan_states_);
     child->set(has_extras);
   }
   if (!current_->has_signal_mask) return;

@@ -211,7 +211,10 @@ void scheduler::clean(fiber& f) noexcept {
   f.has_signal_mask = false;
   f.held_signals = 0;
   f.flags = f.interrupts = f.pending = 0;
-  if (context::sanitized()) f.annotations.end();
+  if (context::sanitized()) {
+    context::tsan_states passing;  // of a thread without fibers
+    f.annotations.end(this_thread != nullptr ? this_thread->tsan_states_ : passing);
+  }
 }
 
 // One function from the first instruction to the last, so that what begins by a jump ends by one: see

@@ -468,6 +468,7 @@ class scheduler {
   context::alternate_stack alternate_stack_;
   timer_wheel timers_;
   fiber main_;
+  context::tsan_states tsan_states_;
 };
 
 // A mailbox and the room for its owner. Never freed, as a handle may outlive the thread its fiber ran on:
