@@ -1,5 +1,5 @@
 // The system's headers that most of lib/ reads, which take most of the time to compile it. With
-// -Dprecompiled=true (.ci/try) they are read once. No file relies on it: each includes what it uses, and
+// -Dquick_build=true (.ci/try) they are read once. No file relies on it: each includes what it uses, and
 // builds are without it unless asked.
 
 #include <errno.h>

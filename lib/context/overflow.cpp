@@ -56,7 +56,8 @@ class exclusively {
   std::uint64_t before_ = 0;
 };
 
-const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { new (&wanted.lock) base::raw_lock; }) == 0;
+const bool handlers_told_at_fork =
+    ::pthread_atfork(nullptr, nullptr, [] { new (&wanted.lock) base::raw_lock; }) == 0;
 
 bool is_handler(const struct sigaction& a) noexcept {
   return (a.sa_flags & SA_SIGINFO) != 0 || (a.sa_handler != SIG_DFL && a.sa_handler != SIG_IGN);

@@ -22,12 +22,12 @@ namespace {
 pthread_mutex_t loading = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
 // Another fiber that held it stayed with the parent.
-const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] {
-                            scheduler* s = scheduler::existing();
-                            const int self = s != nullptr ? static_cast<int>(owner_tag(*s)) : 0;
-                            if (loading.__data.__lock != 0 && loading.__data.__owner != self)
-                              loading = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
-                          }) == 0;
+const bool openers_told_at_fork = ::pthread_atfork(nullptr, nullptr, [] {
+                                    scheduler* s = scheduler::existing();
+                                    const int self = s != nullptr ? static_cast<int>(owner_tag(*s)) : 0;
+                                    if (loading.__data.__lock != 0 && loading.__data.__owner != self)
+                                      loading = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+                                  }) == 0;
 
 link_map* object_of(const void* code) noexcept {
   Dl_info where;

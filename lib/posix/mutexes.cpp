@@ -27,7 +27,7 @@ namespace {
 
 using wait::lot;
 
-const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { plain_owner = 0; }) == 0;
+const bool owners_told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { plain_owner = 0; }) == 0;
 
 enum kind_bits : int { type = 3, robust = 16, inherits = 32, protects = 64, shared = 128 };
 constexpr int of_threads = robust | inherits | protects;

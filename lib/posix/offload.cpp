@@ -19,7 +19,7 @@ namespace {
 
 constinit wait::workers helpers("coir-helper", 64, 50'000'000, 1024 * 1024);
 
-const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { helpers.forget_in_child(); }) == 0;
+const bool helpers_told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { helpers.forget_in_child(); }) == 0;
 
 // By which the kernel tells the thread that makes a call of its failure. Blocked on helpers.
 constexpr std::uint64_t signals_of_calls = base::bit(SIGPIPE) | base::bit(SIGXFSZ);

@@ -388,7 +388,7 @@ class command_streams {
 };
 constinit command_streams commands;
 
-const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { commands.forked(); }) == 0;
+const bool commands_told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { commands.forked(); }) == 0;
 
 // What is pending goes out while others run; then `end`, which frees the stream, and is told whether it has a
 // command.

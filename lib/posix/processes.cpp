@@ -59,10 +59,10 @@ struct look : offloaded {
 detail::spin_lock looks_lock;
 look* looks = nullptr;
 
-const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] {
-                            looks_lock.unlock();
-                            looks = nullptr;  // the helpers stayed with the parent
-                          }) == 0;
+const bool children_told_at_fork = ::pthread_atfork(nullptr, nullptr, [] {
+                                     looks_lock.unlock();
+                                     looks = nullptr;  // the helpers stayed with the parent
+                                   }) == 0;
 
 long run_look(offloaded* self) noexcept {
   const auto* l = static_cast<look*>(self);

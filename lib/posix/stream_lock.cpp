@@ -15,7 +15,7 @@ namespace coir::posix {
 
 namespace {
 
-const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, stream_lock::forget_in_child) == 0;
+const bool streams_told_at_fork = ::pthread_atfork(nullptr, nullptr, stream_lock::forget_in_child) == 0;
 
 // How many locks flockfile has made: while there are none funlockfile need not look for one.
 std::atomic<unsigned> of_flockfile{0};

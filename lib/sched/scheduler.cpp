@@ -51,7 +51,7 @@ void at_thread_end(void*) noexcept {
 
 // Before main, so that no fork can come between: a child that inherited another thread's half-done
 // initialisation of a function-local static would wait for that thread for ever.
-const bool told_at_fork = tell_at_fork();
+const bool schedulers_told_at_fork = tell_at_fork();
 
 // What the first scheduler of the process needs. Under the registry's lock, which a fork waits for.
 void start_process() {

@@ -19,9 +19,9 @@ constexpr unsigned most = 65536;
 std::atomic<std::uint64_t> noted[most / 64];
 
 // In the child of a fork the reactors are not used any more, and its numbers are its own.
-const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] {
-                            for (auto& place : noted) place.store(0, std::memory_order_relaxed);
-                          }) == 0;
+const bool own_fds_told_at_fork = ::pthread_atfork(nullptr, nullptr, [] {
+                                    for (auto& place : noted) place.store(0, std::memory_order_relaxed);
+                                  }) == 0;
 
 // Above most programs' own, and not so high that the kernel's table of them would grow large.
 int where_to() noexcept {

@@ -13,7 +13,7 @@ namespace coir::detail {
 namespace {
 
 constinit std::atomic<std::uint32_t> forks_seen{0};
-const bool told_at_fork =
+const bool futures_told_at_fork =
     ::pthread_atfork(nullptr, nullptr, [] { forks_seen.fetch_add(1, std::memory_order_relaxed); }) == 0;
 
 }  // namespace

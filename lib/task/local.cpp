@@ -52,7 +52,7 @@ struct key_registry {
 };
 constinit key_registry keys;
 
-const bool told_at_fork =
+const bool locals_told_at_fork =
     ::pthread_atfork([] { keys.lock.lock(); }, [] { keys.lock.unlock(); }, [] { keys.lock.unlock(); }) == 0;
 
 void destroy(sched::fiber& f, local_object* o) noexcept {

@@ -14,7 +14,7 @@ namespace {
 // small stacks.
 constinit wait::workers helpers("coir-offload", 64, 10'000'000'000, 0);
 
-const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { helpers.forget_in_child(); }) == 0;
+const bool helpers_told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { helpers.forget_in_child(); }) == 0;
 
 void do_job(thread_job* next) noexcept {
   auto* job = static_cast<offload_job*>(next);

@@ -348,7 +348,7 @@ void forked_locked() noexcept {
   }
 }
 
-const bool told_at_fork =
+const bool subscriptions_told_at_fork =
     ::pthread_atfork([] { lock.lock(); }, [] { lock.unlock(); }, [] { lock.unlock(); }) == 0;
 
 void check_signal(int number) {

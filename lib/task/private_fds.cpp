@@ -21,15 +21,15 @@ detail::spin_lock lock;  // a fork waits for it
 std::vector<int>* noted = nullptr;
 thread_local int spared = -1;
 
-const bool told_at_fork = ::pthread_atfork([] { lock.lock(); }, [] { lock.unlock(); },
-                                           [] {
-                                             if (noted != nullptr) {
-                                               for (const int fd : *noted)
-                                                 if (fd != spared) base::raw(SYS_close, fd);
-                                               noted->clear();
-                                             }
-                                             lock.unlock();
-                                           }) == 0;
+const bool descriptors_told_at_fork = ::pthread_atfork([] { lock.lock(); }, [] { lock.unlock(); },
+                                                       [] {
+                                                         if (noted != nullptr) {
+                                                           for (const int fd : *noted)
+                                                             if (fd != spared) base::raw(SYS_close, fd);
+                                                           noted->clear();
+                                                         }
+                                                         lock.unlock();
+                                                       }) == 0;
 
 void make_room_locked(std::size_t more) {
   if (noted == nullptr) noted = new std::vector<int>;

@@ -31,21 +31,22 @@ struct orphan {
 };
 
 // Guards all below, for some system calls that do not wait. A fork waits for it.
-detail::spin_lock lock;
+detail::spin_lock orphans_lock;
 std::vector<orphan>* orphans = nullptr;  // null: none
 int news = -1;                           // an eventfd of the thread's: there are more
 bool running = false;                    // the thread; or it is about to
 
-const bool told_at_fork = ::pthread_atfork([] { lock.lock(); }, [] { lock.unlock(); },
-                                           [] {
-                                             // They are the parent's children, as is the thread.
-                                             if (orphans != nullptr)
-                                               for (const orphan& o : *orphans) raw(SYS_close, o.pidfd);
-                                             if (running) raw(SYS_close, news);
-                                             orphans = nullptr;
-                                             running = false;
-                                             lock.unlock();
-                                           }) == 0;
+const bool orphans_told_at_fork = ::pthread_atfork([] { orphans_lock.lock(); }, [] { orphans_lock.unlock(); },
+                                                   [] {
+                                                     // They are the parent's children, as is the thread.
+                                                     if (orphans != nullptr)
+                                                       for (const orphan& o : *orphans)
+                                                         raw(SYS_close, o.pidfd);
+                                                     if (running) raw(SYS_close, news);
+                                                     orphans = nullptr;
+                                                     running = false;
+                                                     orphans_lock.unlock();
+                                                   }) == 0;
 
 // Whether it is gone.
 bool reap(const orphan& o) noexcept {
@@ -58,7 +59,7 @@ bool reap(const orphan& o) noexcept {
 
 // What to wait for; empty when the thread is to end.
 std::vector<pollfd> reap_all() {
-  const std::scoped_lock held(lock);
+  const std::scoped_lock held(orphans_lock);
   std::vector<pollfd> rest = {{news, POLLIN, 0}};
   std::erase_if(*orphans, reap);
   for (const orphan& o : *orphans) rest.push_back({o.pidfd, POLLIN, 0});
@@ -108,7 +109,7 @@ bool start_thread() noexcept {
 bool leave_to_reaper(pid_t pid, int pidfd) noexcept {
   bool first;
   try {
-    const std::scoped_lock held(lock);
+    const std::scoped_lock held(orphans_lock);
     if (orphans == nullptr) orphans = new std::vector<orphan>;
     orphans->push_back({pid, pidfd});
     first = !std::exchange(running, true);
@@ -120,7 +121,7 @@ bool leave_to_reaper(pid_t pid, int pidfd) noexcept {
   }
   // Not with the lock held: no second thread may appear inside a section that was entered without one.
   if (!first || start_thread()) return true;
-  const std::scoped_lock held(lock);
+  const std::scoped_lock held(orphans_lock);
   wait::close(news);
   running = false;  // whoever leaves a child next tries again
   return true;

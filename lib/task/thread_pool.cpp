@@ -34,7 +34,7 @@ base::list<any_pool>& pools() noexcept {
   return *all;
 }
 
-const bool told_at_fork =
+const bool pools_told_at_fork =
     ::pthread_atfork([] { pools_lock.lock(); }, [] { pools_lock.unlock(); },
                      [] {
                        for (any_pool* p = pools().front(); p != nullptr; p = pools().after(p))

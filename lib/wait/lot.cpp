@@ -129,7 +129,7 @@ void lot::forget_in_child() noexcept {
 }
 
 namespace {
-const bool told_at_fork = ::pthread_atfork(nullptr, nullptr, lot::forget_in_child) == 0;
+const bool lots_told_at_fork = ::pthread_atfork(nullptr, nullptr, lot::forget_in_child) == 0;
 }
 
 }  // namespace coir::wait

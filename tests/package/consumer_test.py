@@ -131,7 +131,7 @@ def superproject(_, shop):
     for source in (root / "lib/pkg/coir.wrap", *shop.sources.iterdir(), package.HERE / "superproject/meson.build"):
         (parts if source.suffix == ".wrap" else shop.folder).joinpath(source.name).write_text(source.read_text())
     build = shop.folder / "build"
-    do(["meson", "setup", build, shop.folder, "-Dbuildtype=plain", "-Dcoir:precompiled=true", "-Dcoir:boost_fiber=disabled"],
+    do(["meson", "setup", build, shop.folder, "-Dbuildtype=plain", "-Dcoir:quick_build=true", "-Dcoir:boost_fiber=disabled"],
        CC=" ".join(shop.c), CXX=" ".join(shop.cxx), PKG_CONFIG_PATH=None)
     do(["ninja", "-C", build, "patched", "unpatched"], limit=900)
     run([build / "patched"]).expect(0, "patched\n")

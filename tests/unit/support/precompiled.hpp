@@ -1,4 +1,4 @@
-// What takes most of the time to compile the tests on Catch2. With -Dprecompiled=true (.ci/test) it is read
+// What takes most of the time to compile the tests on Catch2. With -Dquick_build=true (.ci/test) it is read
 // once for each program. No file relies on it: each includes what it uses, and builds are without it unless
 // asked.
 
