@@ -14,13 +14,8 @@ COIR_HOOKS_OF(threads)
 using posix::limit;
 
 namespace {
-// A timed call whose time is no time fails only if it has to wait.
-template <class Try, class Wait>
-int timed(clockid_t clock, const timespec* t, Try attempt, Wait wait) noexcept {
-  if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC) return EINVAL;
-  if (limit::valid(*t)) return wait(limit(clock, *t));
-  const int r = attempt();
-  return r == EBUSY ? EINVAL : r;
+bool has_clock(clockid_t clock) noexcept {
+  return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;
 }
 }  // namespace
 
@@ -41,9 +36,11 @@ COIR_HOOK int pthread_mutex_trylock(pthread_mutex_t* m) noexcept {
 }
 COIR_HOOK int pthread_mutex_clocklock(pthread_mutex_t* m, clockid_t clock, const timespec* t) noexcept {
   if (!COIR_COOPERATIVE) return real.pthread_mutex_clocklock(m, clock, t);
-  return timed(
-      clock, t, [m] { return posix::mutex_trylock(m); },
-      [m](const limit& until) { return posix::mutex_lock(m, until); });
+  if (!has_clock(clock)) return EINVAL;
+  if (limit::valid(*t)) return posix::mutex_lock(m, limit(clock, *t));
+  // A time that is none matters only to who has to wait, and one before the clock's beginning is over.
+  const int r = posix::mutex_lock(m, limit(CLOCK_MONOTONIC, {}));
+  return r == ETIMEDOUT && t->tv_sec >= 0 ? EINVAL : r;
 }
 COIR_HOOK int pthread_mutex_timedlock(pthread_mutex_t* m, const timespec* t) noexcept {
   return COIR_COOPERATIVE ? pthread_mutex_clocklock(m, CLOCK_REALTIME, t)
@@ -63,7 +60,7 @@ COIR_HOOK int pthread_cond_wait(pthread_cond_t* c, pthread_mutex_t* m) {
 COIR_HOOK int pthread_cond_clockwait(pthread_cond_t* c, pthread_mutex_t* m, clockid_t clock,
                                      const timespec* t) {
   if (!COIR_COOPERATIVE) return real.pthread_cond_clockwait(c, m, clock, t);
-  if (!limit::valid(*t) || (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)) return EINVAL;
+  if (!limit::valid(*t) || !has_clock(clock)) return EINVAL;
   return posix::cond_wait(c, m, limit(clock, *t));
 }
 COIR_HOOK int pthread_cond_timedwait(pthread_cond_t* c, pthread_mutex_t* m, const timespec* t) {
@@ -94,9 +91,7 @@ COIR_HOOK int pthread_rwlock_trywrlock(pthread_rwlock_t* l) noexcept {
 }
 namespace {
 int rwlock_until(pthread_rwlock_t* l, bool write, clockid_t clock, const timespec* t) noexcept {
-  return timed(
-      clock, t, [=] { return posix::rwlock_trylock(l, write); },
-      [=](const limit& until) { return posix::rwlock_lock(l, write, until); });
+  return has_clock(clock) && limit::valid(*t) ? posix::rwlock_lock(l, write, limit(clock, *t)) : EINVAL;
 }
 }  // namespace
 COIR_HOOK int pthread_rwlock_timedrdlock(pthread_rwlock_t* l, const timespec* t) noexcept {
@@ -142,12 +137,9 @@ COIR_HOOK int sem_trywait(sem_t* s) noexcept {
 }
 COIR_HOOK int sem_clockwait(sem_t* s, clockid_t clock, const timespec* t) {
   if (!COIR_COOPERATIVE) return real.sem_clockwait(s, clock, t);
-  const int saved = errno;
-  const int r = timed(
-      clock, t, [s] { return real.sem_trywait(s) == 0 ? 0 : EBUSY; },
-      [s](const limit& until) { return posix::sem_wait(s, until) == 0 ? 0 : errno; });
-  errno = r == 0 ? saved : r;
-  return r == 0 ? 0 : -1;
+  if (has_clock(clock) && limit::valid(*t)) return posix::sem_wait(s, limit(clock, *t));
+  errno = EINVAL;
+  return -1;
 }
 COIR_HOOK int sem_timedwait(sem_t* s, const timespec* t) {
   return COIR_COOPERATIVE ? sem_clockwait(s, CLOCK_REALTIME, t) : real.sem_timedwait(s, t);

@@ -18,6 +18,20 @@ clockid_t clock_of(const pthread_cond_t* c) noexcept {
   return (c->__data.__wrefs & monotonic) != 0 ? CLOCK_MONOTONIC : CLOCK_REALTIME;
 }
 
+namespace {
+// Who jumps out of a wait for a condition has the mutex again, as by libc's cleanup handler.
+void lock_before_jump(pthread_mutex_t* m, sched::fiber& f) noexcept {
+  int r;
+  do {
+    f.interrupts = static_cast<std::uint8_t>(f.interrupts & ~wait::jumping);
+    wait::refresh(f);
+    r = mutex_lock(m, {});
+  } while (r == EINTR);
+  f.interrupts = static_cast<std::uint8_t>(f.interrupts | wait::jumping);
+  wait::refresh(f);
+}
+}  // namespace
+
 int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const limit& until) noexcept {
   scheduler& s = *scheduler::existing();
   const bool others = (c->__data.__wrefs & process_shared) != 0;
@@ -36,6 +50,7 @@ int cond_wait(pthread_cond_t* c, pthread_mutex_t* m, const limit& until) noexcep
       lot::wait(w, "pthread_cond", others ? again.next(s, deadline) : deadline, wait::mode::uninterruptible);
   if (__builtin_expect(wait::about_to_jump(*w.fiber), 0)) {
     if (o == wait::outcome::notified && !cond_signal(c)) sys::real.pthread_cond_signal(c);
+    lock_before_jump(m, *w.fiber);
     return EINTR;
   }
   const bool over = o != wait::outcome::notified && until.passed();

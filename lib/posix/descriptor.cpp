@@ -218,6 +218,8 @@ long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive
   const long r = wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal});
   if (__builtin_expect(r == -ENOSPC, 0)) return nap(c, deadline);
   if (__builtin_expect(r == -ESTALE, 0)) return ask_again(c, d);
+  // Not checked yet: that nothing came in time is the kernel's to say.
+  if (__builtin_expect(r == -EAGAIN, 0) && op.suspect && ready_now(c.fd, d)) return ask_again(c, d);
   if (r < 0) return r;
   __builtin_prefetch(c.state, 1);  // noted in after the system call that comes now
   if (__builtin_expect(!still_open(c), 0)) return -EBADF;

@@ -216,10 +216,11 @@ int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, t
   if (timeout == nullptr)
     return static_cast<int>(
         answer(select_for({count, {readable, writable, exceptional}}, base::never, nullptr, "select")));
-  if (timeout->tv_sec < 0 || timeout->tv_usec < 0) return static_cast<int>(answer(-EINVAL));
+  const auto microseconds = static_cast<std::int32_t>(timeout->tv_usec);  // of libc's, too
+  if (timeout->tv_sec < 0 || microseconds < 0) return static_cast<int>(answer(-EINVAL));
   scheduler& s = *scheduler::existing();
-  const base::nanoseconds limit = base::add_saturated(base::from_timespec({timeout->tv_sec, 0}),
-                                                      base::nanoseconds{timeout->tv_usec} * 1000);
+  const base::nanoseconds limit =
+      base::add_saturated(base::from_timespec({timeout->tv_sec, 0}), base::nanoseconds{microseconds} * 1000);
   const base::nanoseconds start = s.now();
   const long r = select_for({count, {readable, writable, exceptional}}, limit, nullptr, "select");
   const base::nanoseconds left = std::max<base::nanoseconds>(limit - (s.now() - start), 0);

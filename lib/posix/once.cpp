@@ -138,6 +138,8 @@ int join(pthread_t thread, void** result, clockid_t clock, const timespec* until
 
 bool futex(long* address, long op, long value, long third, long third_value, long& result) noexcept {
   const long command = op & FUTEX_CMD_MASK;
+  if ((command == FUTEX_WAIT_BITSET || command == FUTEX_WAKE_BITSET) && third_value == 0)
+    return false;  // the kernel's to refuse
   const bool wakes = command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET;
   if (wakes) {
     if (in_handler()) {

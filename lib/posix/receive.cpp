@@ -28,6 +28,7 @@ namespace {
 struct patience {
   bool asked = false;
   bool has_some = false;  // an earlier part of the call has received something
+  bool no_room = false;   // for a single byte: TCP waits once, whatever comes
   base::nanoseconds deadline = base::never;
 };
 
@@ -65,7 +66,7 @@ long receive(call& c, int flags, std::size_t wanted, patience& p, TryNow try_now
       p.asked = true;
       c.ends_by_signal = p.deadline != base::never;
     }
-    if (completes_io(c) && !p.has_some && !c.state->bulk) {
+    if (completes_io(c) && !p.has_some && !p.no_room && !c.state->bulk) {
       wait::waiting_operation op;
       op.fd = c.fd;
       op.state = c.state;
@@ -84,6 +85,7 @@ long receive(call& c, int flags, std::size_t wanted, patience& p, TryNow try_now
     c.state->drained = !c.state->hung;
     const long r = wait_ready(c, direction::in, p.deadline);
     if (r == -EPERM) return try_now(0);
+    if (p.no_room && (r == 0 || r == -EAGAIN) && kind_of(c) == fd_kind::tcp) return 0;
     if (r < 0) return r;
     try_first = waited = true;
   }
@@ -155,6 +157,7 @@ long receive_enough(call& c, msghdr& m, int flags, std::size_t least) noexcept {
   least = std::min(least, wanted);
   flags &= ~MSG_WAITALL;
   patience p;
+  p.no_room = wanted == 0;
   if ((flags & MSG_PEEK) != 0) return peek_enough(c, m, flags, least, p);
   const msghdr original = m;
   std::size_t got = 0;
@@ -170,12 +173,13 @@ long receive_enough(call& c, msghdr& m, int flags, std::size_t least) noexcept {
           op.message = &now;
           op.flags = flags;
         });
-    if (r <= 0) return got > 0 ? static_cast<long>(got) : r;
+    if (r < 0 || (r == 0 && got > 0)) return got > 0 ? static_cast<long>(got) : r;
     got += static_cast<std::size_t>(r);
     m.msg_flags = now.msg_flags;
     m.msg_namelen = now.msg_namelen;
     m.msg_controllen = now.msg_controllen;
-    if (got >= least || brings_descriptors(now) || !rest.skip_to(got)) return static_cast<long>(got);
+    if (r == 0 || got >= least || brings_descriptors(now) || !rest.skip_to(got))
+      return static_cast<long>(got);
     p.has_some = true;
   }
 }
@@ -191,6 +195,7 @@ long receive_message(call& c, msghdr* message, int flags) noexcept {
   std::size_t wanted = 0;
   for (size_t i = 0; i < message->msg_iovlen; ++i) wanted += message->msg_iov[i].iov_len;
   patience p;
+  p.no_room = wanted == 0;
   return receive(c, flags, wanted, p, attempt, [&](reactor::operation& op) {
     op.kind = reactor::op_kind::recvmsg;
     op.message = message;
@@ -228,6 +233,7 @@ ssize_t recv(int fd, void* buffer, size_t size, int flags) noexcept {
   if (const std::size_t least = enough(c, flags); __builtin_expect(least > 1 && size > 1, 0))
     return answer(receive_enough(c, buffer, size, flags, least, nullptr, nullptr));
   patience p;
+  p.no_room = size == 0;
   return answer(receive(
       c, flags, size, p,
       [&](int extra) {
@@ -249,6 +255,7 @@ ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockaddr* from,
   if (const std::size_t least = enough(c, flags); __builtin_expect(least > 1 && size > 1, 0))
     return answer(receive_enough(c, buffer, size, flags, least, from, from_size));
   patience p;
+  p.no_room = size == 0;
   // io_uring has no recvfrom: the wait is for readiness there too.
   return answer(receive(
       c, flags, size, p,
@@ -278,6 +285,12 @@ int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* tim
   const base::nanoseconds start = c.s.now();
   const base::nanoseconds limit = timeout == nullptr ? base::never : base::from_timespec(*timeout);
   const bool one_by_one = enough(c, flags & ~MSG_WAITFORONE) > 1;
+  if (one_by_one) {  // an error that came before is the call's
+    int error = 0;
+    socklen_t size = sizeof error;
+    sys::raw(SYS_getsockopt, fd, SOL_SOCKET, SO_ERROR, sys::word(&error), sys::word(&size));
+    if (error != 0) return static_cast<int>(answer(-error));
+  }
   unsigned got = 0;
   while (got < count) {
     const int now_flags =
@@ -292,7 +305,9 @@ int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* tim
       r = receive(
           c, now_flags, 0, p,
           [&](int extra) {
-            return sys::raw(SYS_recvmmsg, fd, sys::word(messages + got), count - got, now_flags | extra, 0);
+            // A call that may wait is the kernel's from here on.
+            const int own = extra != 0 ? now_flags | extra : now_flags | (flags & MSG_WAITFORONE);
+            return sys::raw(SYS_recvmmsg, fd, sys::word(messages + got), count - got, own, 0);
           },
           [](reactor::operation& op) { op.kind = reactor::op_kind::none; });
     }

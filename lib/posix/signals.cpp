@@ -67,8 +67,6 @@ running_handler::~running_handler() {
   detail::patch_off = off;
 }
 
-constexpr int restorer = 0x04000000;  // SA_RESTORER, which the kernel tells of and libc passes on
-
 // Whether the signal was meant for what the handler interrupted, and for no other fiber.
 bool is_own(int number, const siginfo_t& info) noexcept {
   if ((base::error_signals & base::bit(number)) != 0) return info.si_code > 0;
@@ -161,7 +159,7 @@ int sigaction(int number, const struct sigaction* now, struct sigaction* before)
     old.sa_sigaction = old_run;
     if ((old_flags & SA_SIGINFO) == 0) old.sa_flags &= ~SA_SIGINFO;
   } else if (old.sa_handler == SIG_DFL && (old_flags & static_cast<int>(SA_RESETHAND)) != 0) {
-    old.sa_flags = old_flags | (old.sa_flags & restorer);  // the kernel's own doing
+    if ((old_flags & SA_SIGINFO) == 0) old.sa_flags &= ~SA_SIGINFO;  // the kernel's own doing
   }
   *before = old;
   return r;

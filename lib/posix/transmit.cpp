@@ -33,7 +33,7 @@ long ended_connection(call& c, int flags, TryNow try_now) noexcept {
 template <class Total, class TryNow>
 long transmit(call& c, int flags, Total total, TryNow try_now) noexcept {
   base::nanoseconds deadline = base::never;
-  bool waited = false;
+  bool waited = false, over = false;
   const bool may_park = (flags & MSG_DONTWAIT) == 0;
   bool connects = (flags & MSG_FASTOPEN) != 0 || c.state->deferred;
   std::size_t done = 0;
@@ -66,7 +66,7 @@ long transmit(call& c, int flags, Total total, TryNow try_now) noexcept {
       }
       continue;
     }
-    if (r != -EAGAIN || !may_park) return result(r);
+    if (r != -EAGAIN || !may_park || over) return result(r);
     if (!waited) {
       must_be_socket(c);
       if (const int error = may_wait(c, direction::out, deadline)) return result(-error);
@@ -77,7 +77,10 @@ long transmit(call& c, int flags, Total total, TryNow try_now) noexcept {
     r = c.state->kind == fd_kind::socket && ready_now(c.fd, direction::out)
             ? nap(c, deadline)
             : wait_ready(c, direction::out, deadline);
-    if (r < 0) return result(r);
+    // When SO_SNDTIMEO is over, the kernel looks for room once more: some may be there that poll calls too
+    // little.
+    over = r == -EAGAIN && kind_of(c) != fd_kind::tcp;
+    if (r < 0 && !over) return result(r);
     if (done > 0 && was_reset(c)) return result(0);
   }
 }

@@ -149,16 +149,18 @@ class epoll final : public reactor {
     sys::close_own_fd(moment_fd_);
   }
 
-  // One timer for both lengths: it runs for the shorter one while that is needed.
+  // One timer for both lengths: it runs for the shorter one while that is needed, and what has passed of the
+  // longer one counts.
   void begin_moment() noexcept {
-    armed_ = table_.has_suspects(false) ? timer::soon : timer::late;
-    itimerspec t = {};
-    t.it_value = base::to_timespec(armed_ == timer::soon ? moment_length : long_moment);
-    sys::raw(SYS_timerfd_settime, moment_fd_, 0, sys::word(&t), 0);
+    const timer was = std::exchange(armed_, table_.has_suspects(false) ? timer::soon : timer::late);
+    itimerspec t = {}, left = {};
+    t.it_value = base::to_timespec(armed_ == timer::soon ? moment_length : long_moment - passed_);
+    sys::raw(SYS_timerfd_settime, moment_fd_, 0, sys::word(&t), sys::word(&left));
+    if (was == timer::late) passed_ = long_moment - base::from_timespec(left.it_value);
   }
   void end_moment() noexcept {
     const timer was = std::exchange(armed_, timer::off);
-    passed_ += was == timer::soon ? moment_length : long_moment;
+    passed_ = was == timer::soon ? passed_ + moment_length : long_moment;
     if (was == timer::soon) look_at_suspects(table_, false);
     if (passed_ < long_moment) return;
     passed_ = 0;

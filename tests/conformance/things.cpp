@@ -239,6 +239,12 @@ void set_nonblocking(int fd, bool on) {
   COIR_MUST(::fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
 }
 
+void reset(descriptor& d) {
+  const linger off = {1, 0};
+  COIR_MUST(::setsockopt(d, SOL_SOCKET, SO_LINGER, &off, sizeof off));
+  d.close();
+}
+
 void set_timeout(int fd, int option, long microseconds) {
   const timeval t = {microseconds / 1'000'000, microseconds % 1'000'000};
   COIR_MUST(::setsockopt(fd, SOL_SOCKET, option, &t, sizeof t));

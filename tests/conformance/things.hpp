@@ -94,6 +94,7 @@ std::string pattern(std::size_t n, unsigned seed = 0);
 std::string read_all(int fd, std::size_t most = std::size_t{1} << 40, unsigned pause_us = 0,
                      std::size_t piece = 65536);
 bool write_all(int fd, const std::string& data);
+void reset(descriptor& d);  // closes a TCP connection by a reset
 // Writes without waiting until nothing more fits; returns how much did.
 std::size_t fill(int fd);
 // What a non-blocking look finds to read.

@@ -90,7 +90,7 @@ COIR_ROW_WITH(own_process, "sigaction: what was set is what is told") {
   o.say("handled %d", handled);
   a = {};
   a.sa_handler = count;
-  a.sa_flags = static_cast<int>(SA_RESETHAND);
+  a.sa_flags = static_cast<int>(SA_RESETHAND) | 0x400;  // a flag that the kernel does not know
   COIR_OBSERVE(o, sigaction(SIGUSR1, &a, nullptr));
   raise(SIGUSR1);
   o.say("handled %d", handled);

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <functional>
+#include <limits>
 
 #include "../row.hpp"
 #include "../things.hpp"
@@ -179,6 +180,33 @@ COIR_ROW_WITH(own_process | no_ticker,
   o.say("mutex: %s", name_of_error(pthread_mutex_trylock(&mutex)));
   o.say("priority-inheriting mutex: %s", name_of_error(pthread_mutex_trylock(&priority)));
   o.say("spin lock: %s", name_of_error(pthread_spin_trylock(&spin)));
+}
+
+COIR_ROW_WITH(own_process | no_ticker,
+              "jump: out of a wait for a condition, it is made once the caller has the mutex again") {
+  install(jump);
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+  const timespec far = {std::numeric_limits<time_t>::max(), 0};
+  busy_others others;
+  for (const bool timed : {false, true})
+    for (const bool taken : {false, true}) {
+      std::atomic<bool> unlocked{!taken};
+      pthread_mutex_lock(&mutex);
+      flow other("other", [&](log&) {
+        if (!taken) return;
+        pthread_mutex_lock(&mutex);
+        nap(60);
+        unlocked = true;
+        pthread_mutex_unlock(&mutex);
+      });
+      time_limit limit(20);
+      if (sigsetjmp(back, 1) == 0)
+        timed ? pthread_cond_timedwait(&condition, &mutex, &far) : pthread_cond_wait(&condition, &mutex);
+      o.check(unlocked, "the jump waits for the mutex");
+      o.say("trylock: %s", name_of_error(pthread_mutex_trylock(&mutex)));
+      o.say("unlock: %s", name_of_error(pthread_mutex_unlock(&mutex)));
+    }
 }
 
 COIR_ROW_WITH(own_process | no_ticker, "jump: a stream can be used after a call of it was left") {

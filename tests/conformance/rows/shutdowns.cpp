@@ -40,15 +40,16 @@ void each_call(F&& f) {
     m.msg_iovlen = 1;
     return static_cast<long>(recvmsg(fd, &m, 0));
   });
-  f("recvmmsg", [](int fd) {
-    iovec v = {buffer, sizeof buffer};
-    mmsghdr m[2] = {};
-    for (mmsghdr& one : m) {
-      one.msg_hdr.msg_iov = &v;
-      one.msg_hdr.msg_iovlen = 1;
-    }
-    return static_cast<long>(recvmmsg(fd, m, 2, 0, nullptr));
-  });
+  for (const int flags : {0, +MSG_WAITFORONE})
+    f(flags == 0 ? "recvmmsg" : "recvmmsg for one", [flags](int fd) {
+      iovec v = {buffer, sizeof buffer};
+      mmsghdr m[2] = {};
+      for (mmsghdr& one : m) {
+        one.msg_hdr.msg_iov = &v;
+        one.msg_hdr.msg_iovlen = 1;
+      }
+      return static_cast<long>(recvmmsg(fd, m, 2, flags, nullptr));
+    });
 }
 
 double processor_ms() {

@@ -19,12 +19,6 @@ void read_to_end(log& r, int fd, std::size_t piece = 64) {
     if (COIR_OBSERVE(r, read(fd, data.data(), data.size())) <= 0) break;
 }
 
-void reset(descriptor& d) {
-  const linger off = {1, 0};
-  COIR_MUST(setsockopt(d, SOL_SOCKET, SO_LINGER, &off, sizeof off));
-  d.close();
-}
-
 }  // namespace
 
 COIR_ROW("end of stream: a waiting reader sees it") {

@@ -1,8 +1,6 @@
 // Sleeping and yielding.
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
-#include <semaphore.h>
 #include <string.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -12,7 +10,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <limits>
 
 #include "../row.hpp"
 #include "../things.hpp"
@@ -214,39 +211,4 @@ COIR_ROW("sleep: very long ones just last") {
   o.say("%s, %s, %s, %s", poller.state(), second.state(), reader.state(), selector.state());
   write_all(e.b, "x");
   write_all(s.b, "x");
-}
-
-COIR_ROW("timed locks: a point of time long past is over, however long") {
-  pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
-  pthread_rwlock_t l = PTHREAD_RWLOCK_INITIALIZER;
-  pthread_cond_t c = PTHREAD_COND_INITIALIZER;
-  sem_t s;
-  COIR_MUST(sem_init(&s, 0, 0));
-  std::atomic<bool> over{false};
-  flow holder("holder", [&](log&) {
-    pthread_mutex_lock(&m);
-    pthread_rwlock_wrlock(&l);
-    while (!over) usleep(1000);
-    pthread_rwlock_unlock(&l);
-    pthread_mutex_unlock(&m);
-  });
-  settle();
-  pthread_mutex_t own = PTHREAD_MUTEX_INITIALIZER;
-  pthread_mutex_lock(&own);
-  for (const long seconds :
-       {-1L, -4'611'686'019L, -9'223'372'036L, -9'223'372'037L, std::numeric_limits<long>::min()}) {
-    const timespec past = {seconds, 5};
-    const stopwatch since;
-    o.say("mutex %s", name_of_error(pthread_mutex_timedlock(&m, &past)));
-    o.say("mutex by clock %s", name_of_error(pthread_mutex_clocklock(&m, CLOCK_MONOTONIC, &past)));
-    o.say("to read %s", name_of_error(pthread_rwlock_timedrdlock(&l, &past)));
-    o.say("to write %s", name_of_error(pthread_rwlock_clockwrlock(&l, CLOCK_MONOTONIC, &past)));
-    o.say("condition %s", name_of_error(pthread_cond_timedwait(&c, &own, &past)));
-    COIR_OBSERVE(o, sem_timedwait(&s, &past));
-    o.took_no_time(since);
-  }
-  pthread_mutex_unlock(&own);
-  over = true;
-  holder.join();
-  sem_destroy(&s);
 }

@@ -202,6 +202,19 @@ COIR_ROW("SO_SNDTIMEO: a large send gives the partial count") {
   }
 }
 
+COIR_ROW("SO_SNDTIMEO: room that poll does not call room yet is found when the time is over") {
+  for (const kind k : {kind::unix_stream, kind::unix_packets}) {
+    const both_ends e = make(k);
+    set_timeout(e.b, SO_SNDTIMEO, 150'000);
+    fill(e.b);
+    flow writer(name_of(k), [&](log& w) { COIR_OBSERVE(w, send(e.b, "data", 4, 0)); });
+    nap(30);
+    recv(e.a, buffer, sizeof buffer, 0);
+    recv(e.a, buffer, sizeof buffer, 0);
+    o.say("the writer %s", writer.state());
+  }
+}
+
 COIR_ROW("SO_SNDTIMEO: a full datagram receiver gives EAGAIN") {
   const both_ends e = make(kind::unix_datagram);
   fill(e.b);

@@ -172,6 +172,61 @@ COIR_ROW("unheard: what was remembered of O_NONBLOCK makes no call fail, and non
   }
 }
 
+// Waits for `e.a` that last, until coir is content with what it knows of the number.
+void get_trusted(both_ends& e) {
+  for (int i = 0; i < 3; ++i) {
+    flow reader("a known one", [&](log& r) {
+      char byte;
+      COIR_OBSERVE(r, read(e.a, &byte, 1));
+    });
+    nap(60);
+    write_all(e.b, "x");
+  }
+}
+
+COIR_ROW("unheard: within a limit the number's next owner gives what has come") {
+  for (const bool in : {true, false}) {
+    both_ends old = sockets_of(SOCK_STREAM);
+    get_trusted(old);
+    both_ends now = sockets_of(SOCK_STREAM);
+    put_in_place(now.a, old.a);
+    set_timeout(now.a, in ? SO_RCVTIMEO : SO_SNDTIMEO, 200'000);
+    char data[64] = {};
+    const std::size_t filled = in ? 0 : fill(now.a);
+    flow waiter("waiter", [&](log& w) {
+      if (in)
+        COIR_OBSERVE(w, recv(now.a, data, sizeof data, 0));
+      else
+        COIR_OBSERVE(w, send(now.a, data, sizeof data, 0));
+    });
+    nap(50);
+    if (in)
+      write_all(now.b, "hello");
+    else
+      read_all(now.b, filled);
+  }
+}
+
+COIR_ROW("unheard: numbers that are used anew all the time do not put off what is checked of others") {
+  both_ends old = make(kind::pipe);
+  get_trusted(old);
+  both_ends now = make(kind::pipe);
+  put_in_place(now.a, old.a);
+  flow reader("reader", [&](log& r) {
+    char data[8];
+    COIR_OBSERVE(r, read(now.a, data, sizeof data));
+  });
+  settle();
+  write_all(now.b, "hello");
+  const stopwatch since;
+  while (!strcmp(reader.state(), "waits") && since.milliseconds() < 3000) {
+    both_ends other = make(kind::pipe);
+    get_known(other.a, [&] { write_all(other.b, "new"); });
+    nap(200);
+  }
+  o.say("the reader %s", reader.state());
+}
+
 COIR_ROW("unheard: a file's number goes to a pipe, and a pipe's to a file") {
   for (const bool memory : {false, true}) {
     char data[64];

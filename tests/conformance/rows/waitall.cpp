@@ -220,3 +220,64 @@ COIR_ROW("SO_RCVLOWAT: after a short read, what is there is returned to who has 
     o.took_no_time(since);
   }
 }
+
+COIR_ROW("SO_RCVLOWAT and MSG_WAITALL: at the end of the stream a message is filled in") {
+  for (const kind k : sockets)
+    for (const bool all : {false, true}) {
+      both_ends e = make(k);
+      const int least = 6;
+      if (!all) COIR_MUST(setsockopt(e.a, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least));
+      char data[64], control[64];
+      sockaddr_storage name;
+      iovec v = {data, sizeof data};
+      flow reader(name_of(k), [&](log& r) {
+        msghdr m = {&name, sizeof name, &v, 1, control, sizeof control, -1};
+        COIR_OBSERVE(r, recvmsg(e.a, &m, all ? MSG_WAITALL : 0));
+        r.say("a name of %u, control of %zu, flags %x", m.msg_namelen, m.msg_controllen, m.msg_flags);
+      });
+      settle();
+      e.b.close();
+    }
+}
+
+COIR_ROW("SO_RCVLOWAT: recvmmsg takes an error that came before, and no messages") {
+  both_ends e = make(kind::tcp);
+  const int least = 6;
+  COIR_MUST(setsockopt(e.a, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least));
+  reset(e.b);
+  settle();
+  char data[64];
+  iovec v = {data, sizeof data};
+  mmsghdr mm[2] = {};
+  for (mmsghdr& m : mm) m.msg_hdr.msg_iov = &v, m.msg_hdr.msg_iovlen = 1;
+  COIR_OBSERVE(o, recvmmsg(e.a, mm, 2, 0, nullptr));
+  COIR_OBSERVE(o, recvmmsg(e.a, mm, 2, 0, nullptr));
+}
+
+COIR_ROW("recv: one for no byte at all waits once, and takes no error") {
+  for (const kind k : {kind::tcp, kind::unix_stream})
+    for (const bool limited : {true, false}) {
+      both_ends e = make(k);
+      if (limited) set_timeout(e.a, SO_RCVTIMEO, 50'000);
+      flow reader(name_of(k), [&](log& r) {
+        char data[1];
+        iovec v = {data, 0};
+        msghdr m = {};
+        m.msg_iov = &v;
+        m.msg_iovlen = 1;
+        COIR_OBSERVE(r, recv(e.a, data, 0, 0));
+        if (limited) COIR_OBSERVE(r, recvmsg(e.a, &m, 0));
+      });
+      if (limited) {
+        reader.join();
+      } else {
+        settle();
+        if (k == kind::tcp)
+          reset(e.b);
+        else
+          write_all(e.b, "x");
+        reader.join();
+      }
+      COIR_OBSERVE(o, send(e.a, "x", 1, MSG_NOSIGNAL));
+    }
+}
