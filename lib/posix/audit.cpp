@@ -45,6 +45,7 @@ __asm__(
     ".hidden coir_audit_return\n"
     ".globl coir_audit_return\n"
     ".type coir_audit_return, @function\n"
+    "nop\n"  // the byte before is where an unwinder looks, and is not to be of another function
     "coir_audit_return:\n\t"
     "movq $15, %rax\n\t"  // rt_sigreturn
     "syscall\n"
