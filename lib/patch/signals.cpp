@@ -7,6 +7,7 @@
 
 #include "patch/hook.hpp"
 #include "posix/close.hpp"
+#include "posix/locks.hpp"
 #include "posix/signals.hpp"
 
 namespace detail = coir::detail;
@@ -69,6 +70,7 @@ void land(const coir::wait::jump& j) noexcept {
 
 void jump(__jmp_buf_tag* to, int value) noexcept {
   posix::leave_handler(to, value, land);
+  posix::leave_initialisers(to);
   // libc would restore the kernel's mask only.
   if (to->__mask_was_saved != 0 && sets_masks_of_fibers())
     posix::change_mask(SIG_SETMASK, reinterpret_cast<const sigset_t*>(&to->__saved_mask), nullptr);

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <setjmp.h>
 
 #include "posix/patience.hpp"
 #include "sys/real.hpp"
@@ -117,6 +118,8 @@ int tried_in_vain(int result) noexcept;
 // --- the rest ---
 // Throws what `initialise` throws; then it counts as not run.
 int once(pthread_once_t* control, void (*initialise)());
+// Of a jump of the current fiber: whose initialisers it leaves may be begun by others.
+void leave_initialisers(const __jmp_buf_tag* to) noexcept;
 // (any) After libc ran an initialiser.
 void once_done(pthread_once_t* control) noexcept;
 // (any)

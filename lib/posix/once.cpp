@@ -4,6 +4,7 @@
 
 #include <climits>
 #include <mutex>
+#include <utility>
 
 #include "posix/locks.hpp"
 #include "posix/offload.hpp"
@@ -11,6 +12,7 @@
 #include "sys/categories.hpp"
 #include "sys/raw.hpp"
 #include "sys/real.hpp"
+#include "wait/landing.hpp"
 #include "wait/lot.hpp"
 
 namespace coir::posix {
@@ -59,6 +61,27 @@ class callable {
 #endif
 };
 
+// An initialiser at work, in the frame of its call.
+struct at_work {
+  pthread_once_t* control;
+  const sched::fiber* of;
+  at_work* next;
+
+  explicit at_work(pthread_once_t* c) noexcept;
+  ~at_work() { unlink(); }
+  void unlink() const noexcept;
+};
+constinit thread_local at_work* initialisers = nullptr;  // those of the thread's fibers
+
+at_work::at_work(pthread_once_t* c) noexcept
+    : control(c), of(scheduler::existing()->current()), next(std::exchange(initialisers, this)) {}
+
+void at_work::unlink() const noexcept {
+  at_work** link = &initialisers;
+  while (*link != this) link = &(*link)->next;
+  *link = next;
+}
+
 // libc's layout of a barrier.
 struct barrier_words {
   unsigned in;     // arrivals of this round
@@ -89,6 +112,7 @@ int once(pthread_once_t* control, void (*initialise)()) {
       seen = state.load(std::memory_order_acquire);
     } else if (state.compare_exchange_strong(seen, running, std::memory_order_acq_rel)) {
       try {
+        const at_work here(control);
         initialise();
       } catch (...) {  // a cancelled thread's unwinding too
         announce(control, 0);
@@ -97,6 +121,20 @@ int once(pthread_once_t* control, void (*initialise)()) {
       announce(control, once_done_state);
       return 0;
     }
+  }
+}
+
+void leave_initialisers(const __jmp_buf_tag* to) noexcept {
+  if (__builtin_expect(initialisers == nullptr, 1)) return;
+  const char* stack = wait::stack_pointer_of(to);
+  const sched::fiber* self = scheduler::existing()->current();
+  for (const at_work* i = initialisers; i != nullptr;) {
+    const at_work* next = i->next;
+    if (i->of == self && reinterpret_cast<const char*>(i) < stack) {
+      i->unlink();
+      announce(i->control, 0);
+    }
+    i = next;
   }
 }
 

@@ -1,5 +1,6 @@
 // Once, function-local statics, joining, and what the C++ library builds on futex(2).
 #include <pthread.h>
+#include <setjmp.h>
 
 #include <atomic>
 #include <future>
@@ -52,6 +53,31 @@ COIR_ROW("once: an initialiser that throws leaves it to the next") {
   a.join();
   use(o, false);
   o.say("%d runs", runs);
+}
+
+COIR_ROW("once: an initialiser that is left by a jump leaves it to the next") {
+  static pthread_once_t outer, inner;
+  outer = inner = PTHREAD_ONCE_INIT;
+  flow first("first", [&](log& w) {
+    jmp_buf own;
+    static jmp_buf* to;
+    to = &own;
+    if (setjmp(own) == 0)
+      pthread_once(&outer, [] {
+        pthread_once(&inner, [] {
+          nap(40);
+          longjmp(*to, 1);
+        });
+      });
+    w.say("left");
+  });
+  settle();
+  flow second("second", [&](log& w) {
+    pthread_once(&outer, [] {});
+    w.say("outer done");
+    pthread_once(&inner, [] {});
+    w.say("inner done");
+  });
 }
 
 COIR_ROW("once: who waited for one that failed runs its own function, whatever others called meanwhile") {
