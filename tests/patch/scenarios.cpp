@@ -357,16 +357,19 @@ int plugin_by_path() {
 }
 
 // What need not wait: other fibers do not get their turn, since no helper thread is asked. Who has had the
-// thread for long gives way all the same (a first call loads what it needs; the machine is loaded): once of
-// some times is enough.
+// thread for long gives way all the same (a first call loads what it needs; the machine is loaded; the kernel
+// has one lock for all networks): once of some times is enough, and times that took long do not count.
 int at_once() {
   const auto direct = [](
                           const char* name, const std::function<bool()>& call,
                           const std::function<void()>& prepare = [] {}) {
     bool right = true, others = true;
-    for (int attempt = 0; right && others && attempt < 20; ++attempt) {
+    int counted = 0;
+    for (int attempt = 0; right && others && counted < 20 && attempt < 2000; ++attempt) {
       prepare();
+      const auto before = std::chrono::steady_clock::now();
       others = lets_others_run([&] { right = call(); });
+      if (std::chrono::steady_clock::now() - before < 300us) ++counted;
     }
     say(name, right && !others);
   };
