@@ -403,7 +403,8 @@ COIR_ROW_WITH(no_ticker, "EINTR: a handler that makes calls of its own does no h
 
 namespace {
 
-// Stops this process while its first thread sleeps, and lets it go on.
+// Stops this process while its first thread sleeps for long, and lets it go on: one that is at work just then
+// would not hear of it.
 void stop_and_go_on() {
   const pid_t me = getpid();
   const pid_t child = COIR_MUST(fork());
@@ -415,7 +416,7 @@ void stop_and_go_on() {
       if (read(d, text, sizeof text - 1) > 0 && strstr(text, ") S ") != nullptr) break;
       usleep(1000);
     }
-    usleep(2000);
+    usleep(40'000);  // what fibers wait for is looked at once more 8 to 24 ms after they began
     kill(me, SIGSTOP);
     usleep(5000);
     kill(me, SIGCONT);
