@@ -138,7 +138,7 @@ std::size_t checked_stack_size(std::size_t bytes, const char* asked_by) {
 
 std::size_t guard_size(std::size_t size) noexcept {
   const std::size_t page = sys::page_size();
-  const std::size_t pages = std::max<std::size_t>(64 * 1024 / page, 1);
+  const std::size_t pages = std::max<std::size_t>(128 * 1024 / page, 1);
   return (size / page + pages) % 2 == 1 ? pages * page : (pages + 1) * page;
 }
 

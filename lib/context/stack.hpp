@@ -4,7 +4,7 @@
 // the pool of another thread than the one it came from.
 //
 //   low                                                                           high
-//   | guard (>= 64 KiB) | usable: frames grow down from the control block ... | record, payload | colour |
+//   | guard (>= 128 KiB) | usable: frames grow down from the control block ... | record, payload | colour |
 //
 // I1: every stack handed out has its guard. It is installed when the stack is first carved from its slab and
 //     survives MADV_DONTNEED, so it costs nothing afterwards. Its size: docs/adr/0006-stack-guards.md.

@@ -56,7 +56,7 @@ struct old_kernel {
 
 void check_guard(const stack& s) {
   const std::size_t guard = guard_size(s.size);
-  CHECK(guard >= 64 * 1024);
+  CHECK(guard >= 128 * 1024);
   CHECK(readable(s.low));
   CHECK(readable(s.top() - 1));
   CHECK_FALSE(readable(s.low - 1));
