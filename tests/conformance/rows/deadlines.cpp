@@ -15,70 +15,74 @@
 
 using namespace conformance;
 
+namespace {
+
+// A mutex and a lock that a flow holds until told.
+struct held_locks {
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+  std::atomic<bool> over{false};
+  flow holder{"holder", [this](log&) {
+                pthread_mutex_lock(&mutex);
+                pthread_rwlock_wrlock(&lock);
+                while (!over) usleep(1000);
+                pthread_rwlock_unlock(&lock);
+                pthread_mutex_unlock(&mutex);
+              }};
+
+  held_locks() { settle(); }
+  void give_up() {
+    over = true;
+    holder.join();
+  }
+};
+
+}  // namespace
+
 COIR_ROW("timed locks: a point of time long past is over, however long") {
-  pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
-  pthread_rwlock_t l = PTHREAD_RWLOCK_INITIALIZER;
+  held_locks held;
   pthread_cond_t c = PTHREAD_COND_INITIALIZER;
   sem_t s;
   COIR_MUST(sem_init(&s, 0, 0));
-  std::atomic<bool> over{false};
-  flow holder("holder", [&](log&) {
-    pthread_mutex_lock(&m);
-    pthread_rwlock_wrlock(&l);
-    while (!over) usleep(1000);
-    pthread_rwlock_unlock(&l);
-    pthread_mutex_unlock(&m);
-  });
-  settle();
   pthread_mutex_t own = PTHREAD_MUTEX_INITIALIZER;
   pthread_mutex_lock(&own);
   for (const long seconds :
        {-1L, -4'611'686'019L, -9'223'372'036L, -9'223'372'037L, std::numeric_limits<long>::min()}) {
     const timespec past = {seconds, 5};
     const stopwatch since;
-    o.say("mutex %s", name_of_error(pthread_mutex_timedlock(&m, &past)));
-    o.say("mutex by clock %s", name_of_error(pthread_mutex_clocklock(&m, CLOCK_MONOTONIC, &past)));
-    o.say("to read %s", name_of_error(pthread_rwlock_timedrdlock(&l, &past)));
-    o.say("to write %s", name_of_error(pthread_rwlock_clockwrlock(&l, CLOCK_MONOTONIC, &past)));
+    o.say("mutex %s", name_of_error(pthread_mutex_timedlock(&held.mutex, &past)));
+    o.say("mutex by clock %s", name_of_error(pthread_mutex_clocklock(&held.mutex, CLOCK_MONOTONIC, &past)));
+    o.say("to read %s", name_of_error(pthread_rwlock_timedrdlock(&held.lock, &past)));
+    o.say("to write %s", name_of_error(pthread_rwlock_clockwrlock(&held.lock, CLOCK_MONOTONIC, &past)));
     o.say("condition %s", name_of_error(pthread_cond_timedwait(&c, &own, &past)));
     COIR_OBSERVE(o, sem_timedwait(&s, &past));
     o.took_no_time(since);
   }
   pthread_mutex_unlock(&own);
-  over = true;
-  holder.join();
+  held.give_up();
   sem_destroy(&s);
 }
 
 COIR_ROW("timed locks: of times that are none, each lock is libc's kind of judge") {
-  pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER, own = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP,
-                  unlocked = PTHREAD_MUTEX_INITIALIZER;
-  pthread_rwlock_t locked = PTHREAD_RWLOCK_INITIALIZER, free = PTHREAD_RWLOCK_INITIALIZER;
+  held_locks held;
+  pthread_mutex_t own = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP, unlocked = PTHREAD_MUTEX_INITIALIZER;
+  pthread_rwlock_t free = PTHREAD_RWLOCK_INITIALIZER;
   pthread_cond_t c = PTHREAD_COND_INITIALIZER;
   sem_t none, some;
   COIR_MUST(sem_init(&none, 0, 0));
   COIR_MUST(sem_init(&some, 0, 1));
-  std::atomic<bool> over{false};
-  flow holder("holder", [&](log&) {
-    pthread_mutex_lock(&held);
-    pthread_rwlock_wrlock(&locked);
-    while (!over) usleep(1000);
-    pthread_rwlock_unlock(&locked);
-    pthread_mutex_unlock(&held);
-  });
-  settle();
   pthread_mutex_lock(&own);
   constexpr long most = std::numeric_limits<long>::max(), least = std::numeric_limits<long>::min();
   for (const timespec t :
        {timespec{0, -1}, {0, 1'000'000'000}, {5, most}, {-5, -5}, {least, -1}, {most, 1'000'000'000}}) {
     const stopwatch since;
     o.say("%ld s, %ld ns", t.tv_sec, t.tv_nsec);
-    o.say("mutex held %s", name_of_error(pthread_mutex_timedlock(&held, &t)));
-    o.say("by clock %s", name_of_error(pthread_mutex_clocklock(&held, CLOCK_MONOTONIC, &t)));
+    o.say("mutex held %s", name_of_error(pthread_mutex_timedlock(&held.mutex, &t)));
+    o.say("by clock %s", name_of_error(pthread_mutex_clocklock(&held.mutex, CLOCK_MONOTONIC, &t)));
     o.say("mutex of its own %s", name_of_error(pthread_mutex_timedlock(&own, &t)));
     o.say("mutex %s", name_of_error(pthread_mutex_timedlock(&unlocked, &t)));
     pthread_mutex_unlock(&unlocked);
-    o.say("to read %s", name_of_error(pthread_rwlock_timedrdlock(&locked, &t)));
+    o.say("to read %s", name_of_error(pthread_rwlock_timedrdlock(&held.lock, &t)));
     o.say("to read, free %s", name_of_error(pthread_rwlock_clockrdlock(&free, CLOCK_MONOTONIC, &t)));
     o.say("to write, free %s", name_of_error(pthread_rwlock_timedwrlock(&free, &t)));
     o.say("condition %s", name_of_error(pthread_cond_timedwait(&c, &own, &t)));
@@ -87,8 +91,7 @@ COIR_ROW("timed locks: of times that are none, each lock is libc's kind of judge
     COIR_OBSERVE(o, sem_clockwait(&some, CLOCK_MONOTONIC, &t));
     o.took_no_time(since);
   }
-  over = true;
-  holder.join();
+  held.give_up();
   COIR_OBSERVE(o, sem_trywait(&some));
   o.say("to write %s", name_of_error(pthread_rwlock_trywrlock(&free)));
   pthread_mutex_unlock(&own);

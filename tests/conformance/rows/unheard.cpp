@@ -221,8 +221,15 @@ COIR_ROW("unheard: numbers that are used anew all the time do not put off what i
   const stopwatch since;
   while (!strcmp(reader.state(), "waits") && since.milliseconds() < 3000) {
     both_ends other = make(kind::pipe);
-    get_known(other.a, [&] { write_all(other.b, "new"); });
-    nap(200);
+    for (int i = 0; i < 2; ++i) {
+      flow second("another", [&](log&) {
+        char byte;
+        (void)!read(other.a, &byte, 1);
+      });
+      nap(20);
+      write_all(other.b, "x");
+    }
+    nap(300);
   }
   o.say("the reader %s", reader.state());
 }
