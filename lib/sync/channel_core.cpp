@@ -48,13 +48,14 @@ switch_request at_once(wait_frame& frame, transfer t) noexcept {
 
 COIR_FIRST_STEP switch_request channel_core::begin_push(wait_frame& frame, void* item) {
   sched::scheduler& s = sched::scheduler::ensure();
-  const wait::mode m = wait::begin_wait(s);
+  sched::fiber& self = *s.current();
+  const wait::mode m = wait::begin_wait(s, self);
   wait::queued_waiter* w;
   {
     const guard g(poppers_);
     const transfer t = push_locked(item);
     if (t != transfer::again) return at_once(frame, t);
-    w = ::new (frame.bytes) wait::queued_waiter(s);
+    w = ::new (frame.bytes) wait::queued_waiter(self);
     w->item = item;
     wait::enqueue_locked(pushers_, *w);
   }
@@ -63,13 +64,14 @@ COIR_FIRST_STEP switch_request channel_core::begin_push(wait_frame& frame, void*
 
 COIR_FIRST_STEP switch_request channel_core::begin_pop(wait_frame& frame, void* slot) {
   sched::scheduler& s = sched::scheduler::ensure();
-  const wait::mode m = wait::begin_wait(s);
+  sched::fiber& self = *s.current();
+  const wait::mode m = wait::begin_wait(s, self);
   wait::queued_waiter* w;
   {
     const guard g(poppers_);
     const transfer t = pop_locked(slot);
     if (t != transfer::again) return at_once(frame, t);
-    w = ::new (frame.bytes) wait::queued_waiter(s);
+    w = ::new (frame.bytes) wait::queued_waiter(self);
     w->item = slot;
     wait::enqueue_locked(poppers_, *w);
   }

@@ -28,8 +28,9 @@ bool semaphore::try_acquire() noexcept {
 
 bool semaphore::acquire_until(std::int64_t deadline_ns) {
   sched::scheduler& s = sched::scheduler::ensure();
-  const wait::mode m = wait::begin_wait(s);
-  wait::queued_waiter w(s);
+  sched::fiber& self = *s.current();
+  const wait::mode m = wait::begin_wait(s, self);
+  wait::queued_waiter w(self);
   waiters_.lock.lock();
   if (permits_ > 0) {
     --permits_;
@@ -45,14 +46,15 @@ bool semaphore::acquire_until(std::int64_t deadline_ns) {
 
 COIR_FIRST_STEP detail::switch_request semaphore::begin_acquire(detail::wait_frame& frame) {
   sched::scheduler& s = sched::scheduler::ensure();
-  const wait::mode m = wait::begin_wait(s);
+  sched::fiber& self = *s.current();
+  const wait::mode m = wait::begin_wait(s, self);
   waiters_.lock.lock();
   if (permits_ > 0) {
     --permits_;
     waiters_.lock.unlock();
     return {nullptr, nullptr};
   }
-  auto* w = ::new (frame.bytes) wait::queued_waiter(s);
+  auto* w = ::new (frame.bytes) wait::queued_waiter(self);
   wait::enqueue_locked(waiters_, *w);
   waiters_.lock.unlock();
   return wait::suspend_in(*w, s, "semaphore", m);

@@ -48,10 +48,13 @@ inline bool about_to_jump(const sched::fiber& f) noexcept {
 }
 mode begin_wait_unwinding(sched::fiber& f);
 // How a C++ call is to wait; throws as throw_if_interrupted.
-inline mode begin_wait(sched::scheduler& s) {
-  if (__builtin_expect(s.unwinding(), 0)) return begin_wait_unwinding(*s.current());
-  throw_if_interrupted(*s.current());
+inline mode begin_wait(sched::scheduler& s, sched::fiber& self) {
+  if (__builtin_expect(s.unwinding(), 0)) return begin_wait_unwinding(self);
+  throw_if_interrupted(self);
   return mode::interruptible;
+}
+inline mode begin_wait(sched::scheduler& s) {
+  return begin_wait(s, *s.current());
 }
 // After such a wait: throws if `o` is `interrupted`.
 inline void end_wait(sched::scheduler& s, outcome o) {

@@ -52,6 +52,7 @@ struct waiter {
 
   waiter() : waiter(sched::scheduler::ensure()) {}
   explicit waiter(sched::scheduler& s) noexcept : fiber(s.current()) {}
+  explicit waiter(sched::fiber& self) noexcept : fiber(&self) {}
 
   void heed_nothing() noexcept {
     ended_by = ending_handlers::none;
