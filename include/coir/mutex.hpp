@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cstdint>
 
-#include "coir/detail/fiber_base.hpp"
+#include "coir/detail/lock_word.hpp"
 #include "coir/detail/time.hpp"
 #include "coir/detail/wait_list.hpp"
 
@@ -45,45 +45,52 @@ class mutex {
   /// (operation_not_permitted), naming who holds it, if that is not the caller; a lock_guard cannot let that
   /// out, and the program ends with it.
   void unlock() {
-    std::uintptr_t mine = detail::owner_mark();
-    if (detail::single_threaded()) {
-      if (__builtin_expect(state_.load(std::memory_order_relaxed) == mine, 1)) {
-        state_.store(open, std::memory_order_relaxed);
+    if (__builtin_expect(detail::single_threaded(), 1)) {
+      if (__builtin_expect(detail::held_here(state_), 1)) {
+        state_.store(detail::nobody, std::memory_order_relaxed);
         return;
       }
-    } else if (__builtin_expect(state_.compare_exchange_strong(mine, open, std::memory_order_release,
-                                                               std::memory_order_relaxed),
-                                1)) {  // release: pairs with the acquire in try_fast
-      return;
+    } else {
+      const std::uintptr_t mine = detail::held_by_caller();
+      if (__builtin_expect(state_.load(std::memory_order_relaxed) == mine, 1)) return unlock_known(mine);
     }
     unlock_slow();
   }
 
  private:
   friend class condition_variable;
-  // Its owner's mark, and `wanted` if somebody may wait.
-  enum : std::uintptr_t { open = 0, wanted = 1 };
+  friend class recursive_mutex;
 
   bool try_fast() noexcept {
-    if (detail::single_threaded()) {
-      if (__builtin_expect(state_.load(std::memory_order_relaxed) != open, 0)) return false;
-      state_.store(detail::owner_mark(), std::memory_order_relaxed);
+    if (__builtin_expect(detail::single_threaded(), 1)) {
+      if (__builtin_expect(state_.load(std::memory_order_relaxed) != detail::nobody, 0)) return false;
+      detail::hold_here(state_);
       return true;
     }
-    std::uintptr_t expected = open;
-    return state_.compare_exchange_strong(expected, detail::owner_mark(),
+    std::uintptr_t expected = detail::nobody;
+    return state_.compare_exchange_strong(expected, detail::held_by_caller(),
                                           std::memory_order_acquire);  // pairs with unlock
-  }
-  std::uintptr_t owner() const noexcept {
-    return state_.load(std::memory_order_relaxed) & ~std::uintptr_t{wanted};
   }
   void lock_slow();
   bool lock_until(std::int64_t deadline_ns);
-  void lock_uninterruptible() noexcept;
-  void unlock_slow();
   bool wait_for_lock(std::int64_t deadline_ns, bool interruptible);
+  // Around a wait without it: `holder` is what expect_caller said.
+  void unlock_again(std::uintptr_t holder) noexcept;
+  void lock_again(std::uintptr_t holder) noexcept;
+  void unlock_slow();
+  // The caller is the holder, and there are other threads.
+  void unlock_known(std::uintptr_t holder) noexcept {
+    // A subtraction, because it is faster than an exchange, and what it leaves if the mutex has become wanted
+    // is not `nobody`. release: pairs with the acquire in try_fast.
+    if (__builtin_expect(state_.fetch_sub(holder, std::memory_order_release) != holder, 0)) {
+      state_.fetch_add(holder, std::memory_order_relaxed);
+      leave(holder);
+    }
+  }
+  void leave(std::uintptr_t holder) noexcept;
+  std::uintptr_t expect_caller(const char* what) const;
 
-  std::atomic<std::uintptr_t> state_{open};
+  std::atomic<std::uintptr_t> state_{detail::nobody};  // lock_word
   detail::wait_list waiters_;
 };
 

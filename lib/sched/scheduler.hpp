@@ -72,6 +72,9 @@ class scheduler {
   fiber* own_current() noexcept { return current_; }
   fiber& main() noexcept { return main_; }
   int thread_id() const noexcept { return thread_id_; }  // gettid(2)
+  // Whether an address is in the calling thread's own stack; in one of coir's, or that of the first thread.
+  static bool on_thread_stack(std::uintptr_t at) noexcept;
+  static bool on_known_stack(std::uintptr_t at) noexcept;
 
   // --- fibers ---
   // A record with its stack; not started. Throws as coir::spawn.

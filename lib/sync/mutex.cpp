@@ -2,14 +2,15 @@
 
 #include <system_error>
 
-#include "sync/owner.hpp"
+#include "sync/holder.hpp"
+#include "sync/mutex_inside.hpp"
 #include "wait/interrupt.hpp"
 #include "wait/waiter.hpp"
 
-// I1: `state_` gets `wanted` and a waiter enters `waiters_` under its lock, and `unlock_slow` holds it
-// too, so an unlock that finds `wanted` finds the waiter.
-// I2: unlock_slow hands the lock over: state_ never shows `open` in between, so nobody overtakes.
-// I3: after state_ shows `open` unlock touches nothing: who takes the lock then may destroy it.
+// I1: `state_` gets `wanted` and a waiter enters `waiters_` under its lock, and `leave` holds it too, so an
+// unlock that finds `wanted` finds the waiter.
+// I2: `leave` hands the lock over: state_ never shows `nobody` in between, so nobody overtakes.
+// I3: after state_ shows `nobody` unlock touches nothing: who takes the lock then may destroy it.
 
 namespace coir {
 
@@ -19,22 +20,21 @@ void mutex::lock_slow() {
 bool mutex::lock_until(std::int64_t deadline_ns) {
   return wait_for_lock(deadline_ns, true);
 }
-void mutex::lock_uninterruptible() noexcept {
-  if (!try_fast()) wait_for_lock(detail::never_ns, false);
-}
 
 bool mutex::wait_for_lock(std::int64_t deadline_ns, bool interruptible) {
   sched::scheduler& s = sched::scheduler::ensure();
-  const wait::mode m = interruptible ? wait::begin_wait(s) : wait::mode::uninterruptible;
-  wait::queued_waiter w;
+  sched::fiber& self = *s.current();
+  const wait::mode m = interruptible ? wait::begin_wait(s, self) : wait::mode::uninterruptible;
+  wait::queued_waiter w(self);
   waiters_.lock.lock();
   std::uintptr_t seen = state_.load(std::memory_order_relaxed);
   for (;;) {
-    const std::uintptr_t next = seen == open ? detail::owner_mark() : seen | wanted;
+    const std::uintptr_t next = seen == detail::nobody ? detail::held_by_caller() : seen | detail::wanted;
     // acquire: pairs with unlock, for the case that it became free
-    if ((seen & wanted) != 0 || state_.compare_exchange_weak(seen, next, std::memory_order_acquire)) break;
+    if ((seen & detail::wanted) != 0 || state_.compare_exchange_weak(seen, next, std::memory_order_acquire))
+      break;
   }
-  if (seen == open) {
+  if (seen == detail::nobody) {
     waiters_.lock.unlock();
     return true;
   }
@@ -45,21 +45,25 @@ bool mutex::wait_for_lock(std::int64_t deadline_ns, bool interruptible) {
   return o == wait::outcome::notified;
 }
 
-void mutex::unlock_slow() {
-  const std::uintptr_t owner = this->owner();
-  sync::expect_caller("coir::mutex::unlock", owner);
+void mutex::leave(std::uintptr_t holder) noexcept {
   for (;;) {
     waiters_.lock.lock();
     wait::queued_waiter* w = wait::claim_first_locked(waiters_);
     // Who is handed the lock is ordered by claim.
-    const std::uintptr_t next = w != nullptr ? reinterpret_cast<std::uintptr_t>(w->fiber) : owner;
-    state_.store(w != nullptr && !waiters_.empty() ? next | wanted : next, std::memory_order_relaxed);
+    std::uintptr_t next = holder;
+    if (w != nullptr) next = reinterpret_cast<std::uintptr_t>(w->fiber) | detail::by_record;
+    if (w != nullptr && !waiters_.empty()) next |= detail::wanted;
+    state_.store(next, std::memory_order_relaxed);
     waiters_.lock.unlock();
     if (w != nullptr) return w->wake();
-    std::uintptr_t seen = owner;
+    std::uintptr_t seen = holder;
     // release: pairs with the next try_fast
-    if (state_.compare_exchange_strong(seen, open, std::memory_order_release)) return;  // I3
+    if (state_.compare_exchange_strong(seen, detail::nobody, std::memory_order_release)) return;  // I3
   }
+}
+
+void mutex::unlock_slow() {
+  leave(expect_caller("coir::mutex::unlock"));
 }
 
 bool recursive_mutex::first() {
@@ -87,10 +91,11 @@ bool recursive_mutex::try_lock() {
 void recursive_mutex::unlock() {
   if (const void* owner = owner_.load(std::memory_order_relaxed);
       owner != sched::scheduler::ensure().current())
-    sync::refuse_unlock("coir::recursive_mutex::unlock", reinterpret_cast<std::uintptr_t>(owner));
+    sync::refuse_unlock("coir::recursive_mutex::unlock",
+                        owner != nullptr ? reinterpret_cast<std::uintptr_t>(owner) | detail::by_record : 0);
   if (--depth_ != 0) return;
   owner_.store(nullptr, std::memory_order_relaxed);
-  inner_.unlock();
+  inner_.unlock_again(inner_.expect_caller("coir::recursive_mutex::unlock"));
 }
 
 }  // namespace coir

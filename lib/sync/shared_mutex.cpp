@@ -1,6 +1,6 @@
 #include "coir/shared_mutex.hpp"
 
-#include "sync/owner.hpp"
+#include "sync/holder.hpp"
 #include "wait/interrupt.hpp"
 #include "wait/waiter.hpp"
 
@@ -22,7 +22,7 @@ void shared_mutex::serve_locked(const detail::wait_node* beginner) noexcept {
 }
 
 void shared_mutex::check_release_locked(use u) {
-  const std::uintptr_t writer = held_ == writing ? writer_ : 0;
+  const std::uintptr_t writer = held_ == writing ? writer_ | detail::by_record : detail::nobody;
   if (u == writing && sync::is_caller(writer)) return;
   waiters_.lock.unlock();
   sync::refuse_unlock(u == writing ? "coir::shared_mutex::unlock" : "coir::shared_mutex::unlock_shared",

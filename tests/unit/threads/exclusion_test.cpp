@@ -48,6 +48,31 @@ TEST_CASE("mutex: excludes fibers of several threads and plain threads") {
   }
 }
 
+TEST_CASE("mutex: those who unlock what others hold, or nobody, do no harm to those who hold it") {
+  coir::mutex m;
+  long counter = 0;  // not atomic
+  std::atomic<long> refusals{0}, good{0}, harmed{0};
+  const int workers = everywhere([&](int index) {
+    for (int i = 0; i < rounds; ++i) {
+      const bool misuse = (i + index) % 3 == 0;
+      try {
+        if (!misuse) m.lock();
+        if (!misuse) ++counter;
+        if (!misuse && i % 50 == 0) this_fiber::yield();
+        m.unlock();
+        ++(misuse ? harmed : good);
+      } catch (const std::system_error&) {
+        ++(misuse ? refusals : harmed);
+      }
+    }
+  });
+  CHECK(harmed == 0);
+  CHECK(good == counter);
+  CHECK(refusals + good == long{workers} * rounds);
+  CHECK(m.try_lock());
+  m.unlock();
+}
+
 TEST_CASE("shared_mutex: excludes writers, and readers from writers, over several threads") {
   coir::shared_mutex m;
   long counter = 0, writes = 0;  // not atomic
