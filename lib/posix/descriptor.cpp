@@ -54,7 +54,7 @@ bool is_quick(int fd) noexcept {
   return false;
 }
 
-fd_kind ask_kind(int fd) noexcept {
+fd_kind kind_of_file(int fd) noexcept {
   struct stat st;
   if (::fstat(fd, &st) != 0) return fd_kind::unknown;  // EBADF: the call itself will say so
   switch (st.st_mode & S_IFMT) {
@@ -124,9 +124,8 @@ bool completes_io(call& c) noexcept {
   return io != nullptr && io->completes_io();
 }
 
-fd_kind kind_of(call& c) noexcept {
-  if (c.state->kind == fd_kind::unknown) c.state->kind = ask_kind(c.fd);
-  return c.state->kind;
+fd_kind ask_kind(call& c) noexcept {
+  return c.state->kind = kind_of_file(c.fd);
 }
 
 void ask_anew(const call& c) noexcept {
@@ -145,13 +144,6 @@ bool kind_holds(call& c) noexcept {
     return true;
   ask_anew(c);
   return false;
-}
-
-bool proved_no_socket(const call& c, long r, int before) noexcept {
-  if (__builtin_expect(r != -1 || errno != ENOTSOCK, 1)) return false;
-  errno = before;
-  ask_anew(c);
-  return true;
 }
 
 bool on_disk(int fd) noexcept {

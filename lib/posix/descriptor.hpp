@@ -4,6 +4,7 @@
 // Called by the twins of this layer, on the fiber's own thread.
 #pragma once
 
+#include <errno.h>
 #include <sys/epoll.h>
 
 #include "wait/io.hpp"
@@ -57,15 +58,25 @@ struct call {
 // Whether this thread's reactor completes whole operations (io_uring); false also if there is none.
 bool completes_io(call& c) noexcept;
 
-// fstat and friends, once per generation.
-fd_kind kind_of(call& c) noexcept;
+// fstat and friends.
+fd_kind ask_kind(call& c) noexcept;
+// The same, once per generation.
+inline fd_kind kind_of(call& c) noexcept {
+  const fd_kind known = c.state->kind;
+  return __builtin_expect(known != fd_kind::unknown, 1) ? known : ask_kind(c);
+}
 // What is remembered of the number proved to be of another file: all of it is asked anew.
 void ask_anew(const call& c) noexcept;
 // Whether it is of the kind that is remembered; if not, asks anew.
 bool kind_holds(call& c) noexcept;
 // Whether a call that sockets have, made as the kind is remembered to be one, said that it is none: then asks
 // anew. `before`: errno before that call.
-bool proved_no_socket(const call& c, long r, int before) noexcept;
+inline bool proved_no_socket(const call& c, long r, int before) noexcept {
+  if (__builtin_expect(r != -1 || errno != ENOTSOCK, 1)) return false;
+  errno = before;
+  ask_anew(c);
+  return true;
+}
 // The call is one of sockets, and goes on: it must be one.
 inline void must_be_socket(const call& c) noexcept {
   if (__builtin_expect(c.state->kind > fd_kind::socket, 0)) ask_anew(c);

@@ -258,33 +258,35 @@ ssize_t pwritev2(int fd, const iovec* v, int count, off_t at, int flags, const c
 }
 
 ssize_t read(int fd, void* buffer, size_t size) noexcept {
-  {
+  for (;;) {
     call c(fd, "read");
     if (c.state == nullptr || size == 0)
       return answer(sys::raw(SYS_read, fd, sys::word(buffer), static_cast<long>(size)));
     if (is_socket(c)) {
-      const int before = errno;
-      const ssize_t r = posix::recv(fd, buffer, size, 0);
-      if (!proved_no_socket(c, r, before)) return r;
+      const long r = receive_bytes(c, buffer, size, 0);
+      if (__builtin_expect(r != -ENOTSOCK, 1)) return answer(r);
+      ask_anew(c);
+    } else if (!c.s.charge()) {  // if others ran, the number may be of another file
+      const iovec v = {buffer, size};
+      if (const long r = transfer(c, {&v, 1, -1, 0, direction::in}); r != another_kind) return answer(r);
     }
   }
-  const iovec v = {buffer, size};
-  return preadv2(fd, &v, 1, -1, 0, "read");
 }
 
 ssize_t write(int fd, const void* buffer, size_t size) noexcept {
-  {
+  for (;;) {
     call c(fd, "write");
     if (c.state == nullptr || size == 0)
       return answer(sys::raw(SYS_write, fd, sys::word(buffer), static_cast<long>(size)));
     if (is_socket(c)) {
-      const int before = errno;
-      const ssize_t r = posix::send(fd, buffer, size, 0);
-      if (!proved_no_socket(c, r, before)) return r;
+      const long r = send_bytes(c, buffer, size, 0);
+      if (__builtin_expect(r != -ENOTSOCK, 1)) return answer(r);
+      ask_anew(c);
+    } else if (!c.s.charge()) {
+      const iovec v = {const_cast<void*>(buffer), size};
+      if (const long r = transfer(c, {&v, 1, -1, 0, direction::out}); r != another_kind) return answer(r);
     }
   }
-  const iovec v = {const_cast<void*>(buffer), size};
-  return pwritev2(fd, &v, 1, -1, 0, "write");
 }
 
 ssize_t write_some(int fd, output_source& from) noexcept {

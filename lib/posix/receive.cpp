@@ -227,24 +227,28 @@ void note_received(msghdr& m) noexcept {
   if (__builtin_expect(m.msg_controllen != 0, 0)) for_descriptors(m, begins_anew);
 }
 
-ssize_t recv(int fd, void* buffer, size_t size, int flags) noexcept {
-  call c(fd, "recv");
-  if (c.state == nullptr) return sys::real.recv(fd, buffer, size, flags);
+long receive_bytes(call& c, void* buffer, size_t size, int flags) noexcept {
   if (const std::size_t least = enough(c, flags); __builtin_expect(least > 1 && size > 1, 0))
-    return answer(receive_enough(c, buffer, size, flags, least, nullptr, nullptr));
+    return receive_enough(c, buffer, size, flags, least, nullptr, nullptr);
   patience p;
   p.no_room = size == 0;
-  return answer(receive(
+  return receive(
       c, flags, size, p,
       [&](int extra) {
-        return sys::raw(SYS_recvfrom, fd, sys::word(buffer), static_cast<long>(size), flags | extra, 0, 0);
+        return sys::raw(SYS_recvfrom, c.fd, sys::word(buffer), static_cast<long>(size), flags | extra, 0, 0);
       },
       [&](reactor::operation& op) {
         op.kind = reactor::op_kind::recv;
         op.buffer = buffer;
         op.size = size;
         op.flags = flags & ~MSG_WAITALL;
-      }));
+      });
+}
+
+ssize_t recv(int fd, void* buffer, size_t size, int flags) noexcept {
+  call c(fd, "recv");
+  if (c.state == nullptr) return sys::real.recv(fd, buffer, size, flags);
+  return answer(receive_bytes(c, buffer, size, flags));
 }
 
 ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockaddr* from,

@@ -28,6 +28,11 @@ int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) noexcept;
 int connect(int fd, const sockaddr* to, socklen_t to_size) noexcept;
 int accept4(int fd, sockaddr* from, socklen_t* from_size, int flags) noexcept;
 
+// recv and send as parts of another call on `c`, whose state is known; the kernel's answer or -errno.
+long receive_bytes(call& c, void* buffer, size_t size, int flags) noexcept;
+long send_bytes(call& c, const void* buffer, size_t size, int flags, const sockaddr* to = nullptr,
+                socklen_t to_size = 0) noexcept;
+
 // Whether a patched setsockopt ever set a SO_RCVLOWAT; until then no receive asks for one.
 extern std::atomic<bool> low_marks;
 

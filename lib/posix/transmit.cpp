@@ -112,17 +112,22 @@ ssize_t send_some(int fd, output_source& from) noexcept {
       }));
 }
 
+long send_bytes(call& c, const void* buffer, size_t size, int flags, const sockaddr* to,
+                socklen_t to_size) noexcept {
+  const char* bytes = static_cast<const char*>(buffer);
+  return transmit(
+      c, flags, [&] { return size; },
+      [&](std::size_t done, int now_flags) {
+        return sys::raw(SYS_sendto, c.fd, sys::word(bytes + done), static_cast<long>(size - done), now_flags,
+                        sys::word(to), to_size);
+      });
+}
+
 ssize_t sendto(int fd, const void* buffer, size_t size, int flags, const sockaddr* to,
                socklen_t to_size) noexcept {
   call c(fd, "send");
   if (c.state == nullptr) return sys::real.sendto(fd, buffer, size, flags, to, to_size);
-  const char* bytes = static_cast<const char*>(buffer);
-  return answer(transmit(
-      c, flags, [&] { return size; },
-      [&](std::size_t done, int now_flags) {
-        return sys::raw(SYS_sendto, fd, sys::word(bytes + done), static_cast<long>(size - done), now_flags,
-                        sys::word(to), to_size);
-      }));
+  return answer(send_bytes(c, buffer, size, flags, to, to_size));
 }
 
 namespace {

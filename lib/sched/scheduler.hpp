@@ -134,9 +134,12 @@ class scheduler {
       guest_->yield();
   }
 
-  // A call that could have waited did not have to: after a turn of those the others get theirs.
-  void charge() noexcept {
-    if (__builtin_expect(--budget_ == 0, 0) && look()) yield_any();
+  // A call that could have waited did not have to: after a turn of those the others get theirs. True: they
+  // did.
+  bool charge() noexcept {
+    if (__builtin_expect(--budget_ != 0, 1) || !look()) return false;
+    yield_any();
+    return true;
   }
 
   // Suspends the current fiber until something makes it ready. Something must be able to.
