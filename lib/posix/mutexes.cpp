@@ -8,6 +8,7 @@
 // tried, and tried again.
 #include <errno.h>
 #include <linux/futex.h>
+#include <sys/auxv.h>
 
 #include "posix/locks.hpp"
 #include "sys/raw.hpp"
@@ -27,10 +28,36 @@ namespace {
 
 using wait::lot;
 
-const bool owners_told_at_fork = ::pthread_atfork(nullptr, nullptr, [] { plain_owner = 0; }) == 0;
+// Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014): its mixing function.
+std::uint64_t mixed(std::uint64_t x) noexcept {
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+  x = (x ^ x >> 27) * 0x94d049bb133111eb;
+  return x ^ x >> 31;
+}
+
+// What this process has of its own: the kernel's random bytes, and in the child of a fork its number, too.
+std::uint64_t of_process(std::uint64_t before) noexcept {
+  return mixed(before + static_cast<std::uint64_t>(sys::raw(SYS_getpid)));
+}
+std::atomic<std::uint64_t> process_mark{[] {
+  std::uint64_t random = 0;
+  if (const unsigned long at = ::getauxval(AT_RANDOM); at != 0)
+    __builtin_memcpy(&random, reinterpret_cast<const void*>(at), sizeof random);
+  return of_process(random);
+}()};
+
+const bool owners_told_at_fork = ::pthread_atfork(nullptr, nullptr, [] {
+                                   plain_owner = 0;
+                                   process_mark = of_process(process_mark);
+                                 }) == 0;
 
 enum kind_bits : int { type = 3, robust = 16, inherits = 32, protects = 64, shared = 128 };
 constexpr int of_threads = robust | inherits | protects;
+
+std::uint32_t tag_for(const pthread_mutex_t* m) noexcept {
+  scheduler& s = *scheduler::existing();
+  return (m->__data.__kind & shared) != 0 ? shared_owner_tag(s) : owner_tag(s);
+}
 
 std::atomic_ref<int> word(pthread_mutex_t* m) noexcept {
   return std::atomic_ref<int>(m->__data.__lock);
@@ -122,11 +149,22 @@ int lock_slow(pthread_mutex_t* m, std::uint32_t me, const limit& until) noexcept
   return 0;
 }
 
+// glibc's trylock (2.36, as before) keeps the word of a robust mutex that it says is not recoverable; its
+// lock does not.
+void let_go_of_lost(pthread_mutex_t* m, scheduler& s) noexcept {
+  int now = word(m).load(std::memory_order_relaxed);
+  const auto mine = [&] { return (now & static_cast<int>(FUTEX_TID_MASK)) == s.thread_id(); };
+  while (mine() && !word(m).compare_exchange_weak(now, 0, std::memory_order_release)) {
+  }
+  if (mine() && (now & static_cast<int>(FUTEX_WAITERS)) != 0) wake_thread(m, wake_operation(m));
+}
+
 int lock_of_threads(pthread_mutex_t* m, const limit& until) noexcept {
   scheduler& s = *scheduler::existing();
   recheck again;
   for (;;) {
     const int r = sys::real.pthread_mutex_trylock(m);
+    if (r == ENOTRECOVERABLE) let_go_of_lost(m, s);
     if (r != EBUSY) return r;
     if (until.passed()) return ETIMEDOUT;
     wait::waiter w(s);
@@ -150,9 +188,15 @@ int again(pthread_mutex_t* m, std::uint32_t me, bool trying) noexcept {
 
 }  // namespace
 
+std::uint32_t shared_owner_tag(scheduler& s) noexcept {
+  const sched::fiber* f = s.current();
+  if (f->has(sched::is_main)) return owner_tag(s);
+  return 0x40000000U | static_cast<std::uint32_t>(mixed(process_mark + f->id) & 0x3fffffff);
+}
+
 int mutex_lock(pthread_mutex_t* m, const limit& until) noexcept {
   const int kind = m->__data.__kind;
-  const std::uint32_t me = owner_tag(*scheduler::existing());
+  const std::uint32_t me = tag_for(m);
   if (__builtin_expect(let_go_of == m, 0)) {
     let_go_of = nullptr;
     scheduler::existing()->yield_any();
@@ -174,7 +218,7 @@ int mutex_lock(pthread_mutex_t* m, const limit& until) noexcept {
 int mutex_trylock(pthread_mutex_t* m) noexcept {
   const int kind = m->__data.__kind;
   if (__builtin_expect((kind & of_threads) != 0, 0)) return sys::real.pthread_mutex_trylock(m);
-  const std::uint32_t me = owner_tag(*scheduler::existing());
+  const std::uint32_t me = tag_for(m);
   if ((kind & type) == PTHREAD_MUTEX_RECURSIVE_NP)
     if (const int r = again(m, me, true); r >= 0) return r;
   int expected = 0;
@@ -191,7 +235,7 @@ int mutex_unlock(pthread_mutex_t* m) noexcept {
   const int t = kind & type;
   if (t == PTHREAD_MUTEX_RECURSIVE_NP || t == PTHREAD_MUTEX_ERRORCHECK_NP) {
     const auto who = static_cast<std::uint32_t>(owner(m).load(std::memory_order_relaxed));
-    if (who != owner_tag(*scheduler::existing())) return EPERM;
+    if (who != tag_for(m)) return EPERM;
     if (t == PTHREAD_MUTEX_RECURSIVE_NP && --m->__data.__count != 0) return 0;
   }
   release(m);

@@ -69,6 +69,9 @@ inline std::uint32_t owner_tag(scheduler& s) noexcept {
   if (__builtin_expect(f->has(sched::is_main), 0)) return static_cast<std::uint32_t>(s.thread_id());
   return 0x40000000U | static_cast<std::uint32_t>(f->id & 0x3fffffff);
 }
+// The same for a lock that other processes may use, whose fibers have the same numbers: of 2^30 that no
+// thread has one that is mixed of the fiber and the process.
+std::uint32_t shared_owner_tag(scheduler& s) noexcept;
 inline bool is_fiber_tag(std::uint32_t tag) noexcept {
   return (tag & 0x40000000U) != 0;
 }

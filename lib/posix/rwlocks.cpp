@@ -15,6 +15,11 @@ std::atomic_ref<int> writer(pthread_rwlock_t* l) noexcept {
   return std::atomic_ref<int>(l->__data.__cur_writer);
 }
 
+std::uint32_t tag_for(const pthread_rwlock_t* l) noexcept {
+  scheduler& s = *scheduler::existing();
+  return l->__data.__shared != 0 ? shared_owner_tag(s) : owner_tag(s);
+}
+
 bool written_by(pthread_rwlock_t* l, std::uint32_t who) noexcept {
   return static_cast<std::uint32_t>(writer(l).load(std::memory_order_relaxed)) == who;
 }
@@ -59,12 +64,12 @@ struct semaphore_words {
 int rwlock_trylock(pthread_rwlock_t* l, bool write) noexcept {
   if (!write) return sys::real.pthread_rwlock_tryrdlock(l);
   const int r = sys::real.pthread_rwlock_trywrlock(l);
-  if (r == 0) writer(l).store(static_cast<int>(owner_tag(*scheduler::existing())), std::memory_order_relaxed);
+  if (r == 0) writer(l).store(static_cast<int>(tag_for(l)), std::memory_order_relaxed);
   return r;
 }
 
 int rwlock_lock(pthread_rwlock_t* l, bool write, const limit& until) noexcept {
-  if (written_by(l, owner_tag(*scheduler::existing()))) return EDEADLK;
+  if (written_by(l, tag_for(l))) return EDEADLK;
   if (const int r = rwlock_trylock(l, write); r != EBUSY) return r;
   return try_and_park(l, "pthread_rwlock", until, l->__data.__shared != 0, wait::ending_handlers::none,
                       [&] { return rwlock_trylock(l, write); });
@@ -73,7 +78,7 @@ int rwlock_lock(pthread_rwlock_t* l, bool write, const limit& until) noexcept {
 int rwlock_unlock(pthread_rwlock_t* l) noexcept {
   scheduler& s = *scheduler::existing();
   // libc tells a writer's unlock from a reader's by the thread's number.
-  if (written_by(l, owner_tag(s))) writer(l).store(s.thread_id(), std::memory_order_relaxed);
+  if (written_by(l, tag_for(l))) writer(l).store(s.thread_id(), std::memory_order_relaxed);
   const int r = sys::real.pthread_rwlock_unlock(l);
   rwlock_unlocked(l);
   return r;
