@@ -24,6 +24,7 @@
 #include "posix/elsewhere.hpp"
 #include "posix/files.hpp"
 #include "posix/stream_state.hpp"
+#include "sys/raw.hpp"
 #include "sys/real.hpp"
 #include "wait/interrupt.hpp"
 
@@ -155,7 +156,9 @@ ssize_t put(FILE* f, const char* from, std::size_t n) noexcept {
   if (left == 0 && lines == 0) return taken();
   if (!drain(f)) return left == 0 ? -1 : taken();
 
-  const auto block = static_cast<std::size_t>(f->_IO_buf_end - f->_IO_buf_base);
+  // An unbuffered one may have a buffer: setvbuf could not write out what it held.
+  const bool passes = (f->_flags & unbuffered) != 0;
+  const auto block = passes ? 1 : static_cast<std::size_t>(f->_IO_buf_end - f->_IO_buf_base);
   direct_output direct(f, from, left - (block >= 128 ? left % block : 0));
   const bool good = write_out(direct);
   left -= static_cast<std::size_t>(direct.from - from);
@@ -274,7 +277,11 @@ int libc_vfprintf(FILE* f, int flag, const char* format, va_list rest) noexcept 
 
 bool stream::flush(FILE* f) noexcept {
   if ((f->_flags & putting) == 0 || pending(f) == 0) return true;
-  return !begin(f) || drain(f);
+  if (begin(f)) return drain(f);
+  // What libc cannot seek to before it writes it never writes, and nothing is waited for.
+  const int fd = descriptor_of(f);
+  return fd < 0 || !seeks(f) || sys::raw(SYS_lseek, fd, 0, SEEK_CUR) != -ESPIPE ||
+         sys::real.fflush_unlocked(f) == 0;
 }
 
 int stream::flush_last(FILE* f) noexcept {
@@ -404,7 +411,9 @@ int flush_and_end(FILE* f, End end) noexcept {
 }  // namespace
 
 bool about_to_end(FILE* f) noexcept {
+  const int before = errno;  // there may be no descriptor
   if (const int fd = ::fileno_unlocked(f); fd >= 0) forget(fd);
+  errno = before;
   stream_lock::end_mine(f);
   return commands.take(f);
 }

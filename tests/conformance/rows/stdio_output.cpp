@@ -344,3 +344,37 @@ COIR_ROW("stdio output: what cannot be written") {
   fclose(w);
   o.say("%s", arrived(e).c_str());
 }
+
+COIR_ROW_WITH(own_process,
+              "stdio output: made unbuffered, a stream whose output was refused refuses the next") {
+  signal(SIGPIPE, SIG_IGN);
+  both_ends e = make(kind::unix_stream);
+  e.a.close();
+  FILE* f = fdopen(dup(e.b), "w");
+  COIR_OBSERVE(o, fputs("abc", f));
+  o.say("setvbuf: %d", setvbuf(f, nullptr, _IONBF, 0) != 0);
+  COIR_OBSERVE(o, fputs("abc", f));
+  COIR_OBSERVE(o, fputc('x', f));
+  COIR_OBSERVE(o, fprintf(f, "%d", 12345));
+  COIR_OBSERVE(o, fclose(f));
+}
+
+COIR_ROW("stdio output: what cannot be written for want of seeking is not waited behind") {
+  const both_ends e = make(kind::unix_stream);
+  FILE* f = fdopen(dup(e.a), "r+");
+  char line[64] = {};
+  write_all(e.b, "one\ntwo\n");
+  o.say("fgets: %s", fgets(line, sizeof line, f));
+  COIR_OBSERVE(o, fputs("reply\n", f));
+  COIR_OBSERVE(o, fflush(f));
+  errno = 0;
+  o.say("fgets: %s", fgets(line, sizeof line, f) != nullptr ? "a line" : name_of_error(errno));
+  fclose(f);
+}
+
+COIR_ROW("stdio output: closing a stream without a descriptor leaves errno alone") {
+  char room[64];
+  FILE* f = fmemopen(room, sizeof room, "w");
+  COIR_OBSERVE(o, fputs("text", f));
+  COIR_OBSERVE(o, fclose(f));
+}
