@@ -54,6 +54,13 @@ bool is_quick(int fd) noexcept {
   return false;
 }
 
+// /dev/null, zero, full and urandom (admin-guide/devices.txt).
+bool is_memory(const struct stat& st) noexcept {
+  const unsigned number = minor(st.st_rdev);
+  return S_ISCHR(st.st_mode) && major(st.st_rdev) == 1 &&
+         (number == 3 || number == 5 || number == 7 || number == 9);
+}
+
 fd_kind kind_of_file(int fd) noexcept {
   struct stat st;
   if (::fstat(fd, &st) != 0) return fd_kind::unknown;  // EBADF: the call itself will say so
@@ -68,7 +75,7 @@ fd_kind kind_of_file(int fd) noexcept {
     case S_IFBLK:  // its name may lie in memory
       return fd_kind::file;
     default:
-      return fd_kind::other;
+      return is_memory(st) ? fd_kind::quick : fd_kind::other;
   }
 }
 
@@ -140,7 +147,7 @@ bool kind_holds(call& c) noexcept {
   const bool socket = kind == fd_kind::tcp || kind == fd_kind::socket;
   const bool file = kind == fd_kind::file || kind == fd_kind::quick;
   if (S_ISSOCK(st.st_mode) == socket && S_ISFIFO(st.st_mode) == (kind == fd_kind::pipe) &&
-      (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode)) == file)
+      (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode) || is_memory(st)) == file)
     return true;
   ask_anew(c);
   return false;

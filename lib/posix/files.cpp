@@ -140,6 +140,22 @@ long on_other(call& c, const request& q, const iovec* v, long count, off_t at,
   return q.make_plain(c.fd, &part, 1, at);
 }
 
+// Whether a blocking call would not end with the `got` bytes that one which did not wait has transferred,
+// from `at` on. A read returns what there is, except that a file has all of it up to its end.
+bool goes_on(call& c, const request& q, off_t at, long got) noexcept {
+  const fd_kind kind = kind_of(c);
+  struct stat st;
+  if (q.d == direction::in)  // devices of memory stop at a page's end when others are to run
+    return kind == fd_kind::file ||
+           (kind == fd_kind::quick && got % 4096 == 0 && ::fstat(c.fd, &st) == 0 && S_ISCHR(st.st_mode));
+  if (kind != fd_kind::file && kind != fd_kind::quick) return true;
+  // What would be beyond RLIMIT_FSIZE was cut off; who asks for that alone gets a signal.
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return true;
+  const long end = at >= 0 ? at + got : sys::raw(SYS_lseek, c.fd, 0, SEEK_CUR);
+  return end >= 0 && static_cast<rlim_t>(end) < limit.rlim_cur;
+}
+
 long transfer(call& c, const request& q) noexcept {
   if (q.at == -1 && kind_of(c) == fd_kind::file) return at_position(c, q);
   remaining_vector rest(q.v, static_cast<std::size_t>(q.count));
@@ -197,9 +213,8 @@ long transfer(call& c, const request& q) noexcept {
     }
     if (r <= 0) return result(r);
     done += static_cast<std::size_t>(r);
-    // A read returns what there is, except that a regular file has all of it up to its end.
-    const bool whole = q.source == nullptr && (q.d == direction::out || kind_of(c) == fd_kind::file);
-    if (!whole || done >= rest.total() || !rest.skip_to(done) || !still_open(c)) return result(r);
+    if (q.source != nullptr || done >= rest.total() || !goes_on(c, q, at, r)) return result(r);
+    if (!rest.skip_to(done) || !still_open(c)) return result(r);
   }
 }
 
@@ -260,7 +275,7 @@ ssize_t pwritev2(int fd, const iovec* v, int count, off_t at, int flags, const c
 ssize_t read(int fd, void* buffer, size_t size) noexcept {
   for (;;) {
     call c(fd, "read");
-    if (c.state == nullptr || size == 0)
+    if (c.state == nullptr || static_cast<ssize_t>(size) <= 0)
       return answer(sys::raw(SYS_read, fd, sys::word(buffer), static_cast<long>(size)));
     if (is_socket(c)) {
       const long r = receive_bytes(c, buffer, size, 0);
@@ -276,7 +291,7 @@ ssize_t read(int fd, void* buffer, size_t size) noexcept {
 ssize_t write(int fd, const void* buffer, size_t size) noexcept {
   for (;;) {
     call c(fd, "write");
-    if (c.state == nullptr || size == 0)
+    if (c.state == nullptr || static_cast<ssize_t>(size) <= 0)
       return answer(sys::raw(SYS_write, fd, sys::word(buffer), static_cast<long>(size)));
     if (is_socket(c)) {
       const long r = send_bytes(c, buffer, size, 0);

@@ -10,6 +10,7 @@
 #include "posix/descriptor.hpp"
 #include "posix/files.hpp"
 #include "posix/offload.hpp"
+#include "posix/peek.hpp"
 #include "posix/sockets.hpp"
 #include "sys/kernel.hpp"
 #include "sys/raw.hpp"
@@ -108,7 +109,8 @@ ssize_t copy_to_socket(call& from, call& to, off_t* at, size_t count) noexcept {
   constexpr std::size_t piece = 64 * 1024;
   const std::unique_ptr<char[]> buffer(new (std::nothrow) char[piece]);
   if (buffer == nullptr) return answer(-ENOMEM);
-  off_t position = at != nullptr ? *at : 0;
+  off_t position = 0;
+  if (at != nullptr && !peek(sys::word(at), position)) return answer(-EFAULT);
   std::size_t done = 0;
   ssize_t result = 0;
   while (done < count && still_open(from)) {

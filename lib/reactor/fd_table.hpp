@@ -25,7 +25,7 @@ enum class fd_kind : std::uint8_t {
   socket,  // any other socket
   pipe,    // takes RWF_NOWAIT
   file,    // regular file, directory, block device: epoll refuses it
-  quick,   // a file of /proc and the like, which never waits
+  quick,   // a file of /proc and the like, /dev/zero: never waits
   other,   // terminals, eventfd, timerfd, inotify …
 };
 

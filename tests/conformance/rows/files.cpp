@@ -1,8 +1,11 @@
 // Regular files and directories: never waited for by readiness, and never short of what there is.
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -15,6 +18,7 @@
 
 #include "../row.hpp"
 #include "../things.hpp"
+#include "counted_signal.hpp"
 
 using namespace conformance;
 
@@ -301,4 +305,68 @@ COIR_ROW_WITH(own_process, "files: processes that share a position write every l
   }
   o.say("%ld bytes of lines, %ld records", static_cast<long>(lseek(log_file, 0, SEEK_END)),
         static_cast<long>(lseek(taken, 0, SEEK_END)) / 4);
+}
+
+COIR_ROW_WITH(own_process, "files: devices of the kernel's memory give all that is asked for") {
+  std::vector<char> room(8 << 20);
+  const auto size = static_cast<ssize_t>(room.size());
+  // Another process wants the same processor, so the kernel would like to change in the middle of a read.
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(static_cast<unsigned>(sched_getcpu()), &one);
+  COIR_MUST(sched_setaffinity(0, sizeof one, &one));
+  const pid_t rival = COIR_MUST(fork());
+  if (rival == 0) {
+    alarm(10);
+    for (;;) asm volatile("");
+  }
+  flow neighbour("neighbour", [&](log&) { nap(1); });
+  for (const char* path : {"/dev/zero", "/dev/full"}) {
+    const descriptor f(COIR_MUST(open(path, O_RDWR)));
+    int whole = 0;
+    for (int i = 0; i < 10; ++i) whole += read(f, room.data(), room.size()) == size;
+    for (int i = 0; i < 10; ++i) whole += pread(f, room.data(), room.size(), 4096) == size;
+    o.say("%s: %d of 20 whole", path, whole);
+    COIR_OBSERVE(o, write(f, "x", 1));
+  }
+  const descriptor null(COIR_MUST(open("/dev/null", O_RDWR)));
+  COIR_OBSERVE(o, read(null, room.data(), 10));
+  COIR_OBSERVE(o, write(null, room.data(), room.size()));
+  const descriptor random(COIR_MUST(open("/dev/urandom", O_RDONLY)));
+  COIR_OBSERVE(o, read(random, room.data(), 100'000));
+  kill(rival, SIGKILL);
+  int status = 0;
+  COIR_MUST(waitpid(rival, &status, 0));
+}
+
+COIR_ROW_WITH(own_process,
+              "files: a write that RLIMIT_FSIZE cuts short raises no signal, the next one does") {
+  const counted_signal counted(SIGXFSZ);
+  rlimit before;
+  COIR_MUST(getrlimit(RLIMIT_FSIZE, &before));
+  const rlimit small = {1000, before.rlim_max};
+  char data[2000] = {};
+  iovec v[2] = {{data, 1000}, {data + 1000, 1000}};
+  for (const bool in_memory : {false, true}) {
+    const descriptor f = in_memory ? descriptor(COIR_MUST(memfd_create("row", 0))) : scratch_file();
+    COIR_MUST(setrlimit(RLIMIT_FSIZE, &small));
+    COIR_OBSERVE(o, pwrite(f, data, 2000, 0));
+    COIR_OBSERVE(o, write(f, data, 2000));
+    COIR_OBSERVE(o, lseek(f, 500, SEEK_SET));
+    COIR_OBSERVE(o, writev(f, v, 2));
+    COIR_OBSERVE(o, pwritev(f, v, 2, 10));
+    o.say("%d signals", signals_here.load());
+    COIR_OBSERVE(o, pwrite(f, data, 1, 1000));
+    o.say("%d signals", signals_here.load());
+    COIR_MUST(setrlimit(RLIMIT_FSIZE, &before));
+  }
+}
+
+COIR_ROW("files: more than there can be is refused as the kernel does") {
+  const descriptor f = scratch_file("0123456789");
+  const both_ends e = make(kind::pipe);
+  char data[16];
+  COIR_OBSERVE(o, read(f, data, SIZE_MAX));
+  COIR_OBSERVE(o, read(e.a, data, SIZE_MAX));
+  COIR_OBSERVE(o, write(e.b, data, SIZE_MAX));
 }

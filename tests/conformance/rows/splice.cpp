@@ -12,6 +12,7 @@
 
 #include "../row.hpp"
 #include "../things.hpp"
+#include "counted_signal.hpp"
 
 using namespace conformance;
 
@@ -263,30 +264,6 @@ COIR_ROW("copy_file_range: within and between files") {
   COIR_OBSERVE(o, copy_file_range(f, nullptr, closed_number(), nullptr, 100, 0));
   COIR_OBSERVE(o, lseek(g, 0, SEEK_END));
 }
-
-namespace {
-
-std::atomic<int> signals_here;
-pthread_t of_flow;
-
-void count_here(int) {
-  if (pthread_equal(pthread_self(), of_flow) != 0) ++signals_here;
-}
-
-struct counted_signal {
-  int signal;
-  struct sigaction before;
-  explicit counted_signal(int s) : signal(s) {
-    struct sigaction now = {};
-    now.sa_handler = count_here;
-    sigaction(signal, &now, &before);
-    signals_here = 0;
-    of_flow = pthread_self();
-  }
-  ~counted_signal() { sigaction(signal, &before, nullptr); }
-};
-
-}  // namespace
 
 COIR_ROW("splice: a pipe that nobody reads raises SIGPIPE in the thread that writes") {
   const descriptor f = scratch_file("0123456789");
