@@ -139,14 +139,13 @@ class epoll final : public reactor {
     sys::raw(SYS_write, wake_fd_, sys::word(&one), sizeof one);
   }
 
+  void leave_in_child() noexcept override { close_all(); }
   int descriptor() const noexcept override { return epoll_fd_; }
   const char* name() const noexcept override { return "epoll"; }
 
  private:
   void close_all() noexcept {
-    sys::close_own_fd(epoll_fd_);
-    sys::close_own_fd(wake_fd_);
-    sys::close_own_fd(moment_fd_);
+    for (int* fd : {&epoll_fd_, &wake_fd_, &moment_fd_}) sys::close_own_fd(std::exchange(*fd, -1));
   }
 
   // One timer for both lengths: it runs for the shorter one while that is needed, and what has passed of the

@@ -63,6 +63,9 @@ class reactor {
   virtual void run_down(bool keeps) noexcept { static_cast<void>(keeps); }
   // The process does not end: begins what was kept anew.
   virtual void renew() noexcept {}
+  // In the child of a fork, of a thread that is not there: gives its descriptors back, which would keep what
+  // it waits for open as long as the child lives.
+  virtual void leave_in_child() noexcept {}
 
   // Whether it stands in for another until there are descriptors for that.
   bool stopgap() const noexcept { return stopgap_; }

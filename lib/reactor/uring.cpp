@@ -23,6 +23,7 @@
 #include <algorithm>
 #include <atomic>
 #include <system_error>
+#include <utility>
 
 #include "reactor/reactor.hpp"
 #include "sys/own_fds.hpp"
@@ -51,12 +52,17 @@ class uring final : public reactor {
   explicit uring(fd_table& table) noexcept : table_(table) { completes_io_ = true; }
 
   ~uring() override {
-    if (open_) {
+    leave_in_child();
+    delete edges_.load(std::memory_order_relaxed);
+  }
+
+  // The memory it shares with the kernel keeps a ring, too.
+  void leave_in_child() noexcept override {
+    if (std::exchange(open_, false)) {
       sys::disown_fd(ring_.ring_fd);
       ::io_uring_queue_exit(&ring_);
     }
-    sys::close_own_fd(wake_fd_);
-    delete edges_.load(std::memory_order_relaxed);
+    sys::close_own_fd(std::exchange(wake_fd_, -1));
   }
 
   bool open() noexcept {

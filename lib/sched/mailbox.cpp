@@ -198,6 +198,7 @@ void mailbox::forget_others(mailbox* own) noexcept {
   for (mailbox* m = all; m != nullptr; m = m->next_) {
     m->lock_.unlock();
     if (m != own) m->alive_ = m->taken_ = false;
+    if (m != own && m->io_ != nullptr) m->io_->leave_in_child();
     m->io_ = nullptr;
     m->discard_all();
   }
