@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "run.hpp"
 
@@ -38,7 +39,21 @@ struct child {
   std::vector<const row*> rows;
   int output = -1;
   stopwatch started;
+  // What it used of the processor since the last look.
+  double processor_ms = 0;
+  bool works = true;
+  stopwatch looked;
+  // It was asked to say what it noted so far.
+  bool asked = false;
+  stopwatch since_asked;
 };
+
+double processor_ms_of(pid_t pid) {
+  clockid_t clock;
+  timespec t = {};
+  if (::clock_getcpuclockid(pid, &clock) != 0 || ::clock_gettime(clock, &t) != 0) return 0;
+  return static_cast<double>(t.tv_sec) * 1000 + static_cast<double>(t.tv_nsec) / 1e6;
+}
 
 void print_output(int fd) {
   char part[65536];
@@ -102,19 +117,28 @@ class runner {
         children_.erase(found);
         return;
       }
-      for (const auto& [hung, c] : children_) end_if_hung(hung, c);
+      for (auto& [hung, c] : children_) end_if_hung(hung, c);
       const timespec brief = {0, 50'000'000};
       ::sigtimedwait(&child_ends_, nullptr, &brief);
     }
   }
 
-  // First it may say what it noted so far.
-  static void end_if_hung(pid_t pid, const child& c) {
+  // Beside others a process may only be slow: it hangs if it does next to nothing, or after a long time.
+  static void end_if_hung(pid_t pid, child& c) {
+    if (c.looked.milliseconds() > 1000) {
+      const double now = processor_ms_of(pid);
+      c.works = now - c.processor_ms > 50;
+      c.processor_ms = now;
+      c.looked.restart();
+    }
     const double limit = hang_limit_ms() + 1000 * static_cast<double>(c.rows.size());
-    if (c.started.milliseconds() > limit + 1000)
-      ::kill(pid, SIGKILL);
-    else if (c.started.milliseconds() > limit)
+    if (c.started.milliseconds() < (c.works ? 4 * limit : limit)) return;
+    if (!std::exchange(c.asked, true)) {
+      c.since_asked.restart();
       ::kill(pid, SIGTERM);
+    } else if (c.since_asked.milliseconds() > 1000) {
+      ::kill(pid, SIGKILL);
+    }
   }
 
   void report(child& c, int status) {
