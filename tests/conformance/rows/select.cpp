@@ -180,7 +180,7 @@ COIR_ROW("select: wrong arguments") {
   COIR_OBSERVE(o, select(bad + 1, &closed.bits, nullptr, nullptr, nullptr));
   o.took_no_time(since);
   o.say("the sets stay: %d", closed.count(bad + 1));
-  t = {0, 1'000'500};  // more than a second's worth of microseconds is normalised
+  t = {0, 1'500'000};  // more than a second's worth of microseconds is normalised
   in = set{e.a};
   write_all(e.b, "x");
   COIR_OBSERVE(o, select(e.a + 1, &in.bits, nullptr, nullptr, &t));
