@@ -25,13 +25,13 @@ inline std::uintptr_t held_by_caller() noexcept {
 }
 
 #if defined(__x86_64__) && defined(__LP64__)
-// In assembly, because the compiler would take a copy of the stack pointer first.
+// In assembly, because the compiler would take a copy of the stack pointer first; volatile, because it
+// differs from frame to frame, which the compiler does not know.
 [[gnu::always_inline]] inline void hold_here(std::atomic<std::uintptr_t>& word) noexcept {
-  __asm__("movq %%rsp, %0" : "=m"(reinterpret_cast<std::uintptr_t&>(word)));
+  __asm__ volatile("movq %%rsp, %0" : "=m"(reinterpret_cast<std::uintptr_t&>(word)));
 }
 [[gnu::always_inline]] inline bool held_here(const std::atomic<std::uintptr_t>& word) noexcept {
   bool same;
-  // Volatile: the same address means another position in each frame.
   __asm__ volatile("cmpq %%rsp, %1" : "=@ccz"(same) : "m"(reinterpret_cast<const std::uintptr_t&>(word)));
   return same;
 }
