@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
