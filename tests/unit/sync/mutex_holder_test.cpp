@@ -53,15 +53,6 @@ int in_child(F what) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
-// TSan has a thread of its own, and all is as beside others.
-bool starts_alone() {
-#ifdef COIR_TSAN
-  return true;
-#else
-  return __libc_single_threaded != 0;
-#endif
-}
-
 // Locked and unlocked at distances below and above what lies between two stacks.
 void in_other_frames(coir::mutex& m) {
   for (const std::size_t bytes : {200, 50'000, 70'000, 180'000}) {
@@ -132,6 +123,10 @@ TEST_CASE_METHOD(virtual_time, "mutex: held by one, it is refused to all others,
   m.unlock();
 }
 
+// TSan knows nothing of stacks that swapcontext changes, and ends who starts a thread in the child of a fork;
+// under it, as beside other threads, a holder is a record.
+#ifndef COIR_TSAN
+
 TEST_CASE_METHOD(virtual_time,
                  "mutex: a coroutine of the program's may lock it, and another of it unlock it") {
   static coir::mutex m;
@@ -161,7 +156,7 @@ TEST_CASE_METHOD(virtual_time,
 TEST_CASE_METHOD(virtual_time, "mutex: who holds it when a second thread begins holds it still") {
   for (const bool wanted : {false, true}) {
     const int result = in_child([&] {
-      if (!starts_alone()) return 1;
+      if (__libc_single_threaded == 0) return 1;
       coir::mutex m;
       m.lock();
       coir::fiber<void> waiter;
@@ -169,7 +164,7 @@ TEST_CASE_METHOD(virtual_time, "mutex: who holds it when a second thread begins 
       this_fiber::yield();
       bool refused_there = false;
       std::thread([&] { refused_there = refused(m); }).join();
-      if (coir::detail::single_threaded()) return 2;
+      if (__libc_single_threaded != 0) return 2;
       if (!refused_there) return 3;
       if (!coir::spawn([&] { return refused(m); }).get()) return 4;
       if (m.try_lock()) return 5;
@@ -202,3 +197,5 @@ TEST_CASE_METHOD(virtual_time, "mutex: a fiber that waits for a condition while 
   });
   CHECK(result == 0);
 }
+
+#endif
