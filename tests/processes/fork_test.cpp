@@ -1,9 +1,11 @@
 // Forks beside threads that make fibers. With libc's calls patched coir's own locks must not suspend anybody.
+#include <dirent.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <coir/coir.hpp>
 
 #include <atomic>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -55,6 +57,50 @@ TEST_CASE("fork: the child has stacks, although other threads were making some")
     }
     stop = true;
   });
+}
+
+namespace {
+
+// Descriptors that a reactor waits with, whose copies keep open what it waits for.
+int reactors_of_process() {
+  int found = 0;
+  DIR* all = ::opendir("/proc/self/fd");
+  while (const dirent* one = ::readdir(all)) {
+    char target[64] = {};
+    if (::readlinkat(::dirfd(all), one->d_name, target, sizeof target - 1) < 0) continue;
+    const std::string kind = target;
+    found += kind == "anon_inode:[io_uring]" || kind == "anon_inode:[eventpoll]";
+  }
+  ::closedir(all);
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("fork: the child keeps no reactor of a thread that it does not have") {
+  std::atomic<bool> opened{false};
+  coir::event forked;
+  joined_threads others;
+  others.start([&] {
+    open_reactor();
+    opened = true;
+    opened.notify_one();
+    forked.wait();
+  });
+  opened.wait(false);
+  CHECK(reactors_of_process() == 1);
+  // By a thread without a scheduler, and by one that has its own.
+  for (const bool uses_coir : {false, true})
+    on_thread([&] {
+      if (uses_coir) open_reactor();
+      const pid_t child = ::fork();
+      if (child == 0) ::_exit(reactors_of_process());
+      int status = -1;
+      CHECK(::waitpid(child, &status, 0) == child);
+      CHECK(status == 0);
+    });
+  forked.set();
+  others.join();
 }
 
 #endif
