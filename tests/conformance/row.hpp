@@ -47,6 +47,9 @@ class log {
   // "took 50 ms" for no less than that and not much more: earlier is a failure, and so is half a second
   // later.
   void took(const stopwatch& since, double milliseconds);
+  // What a call that waited within `since` wrote to be left of `whole` milliseconds: less than all, and no
+  // less than what it cannot have waited. So a machine that is late makes no difference.
+  void left(const stopwatch& since, double whole, double left_over);
   // Did not wait.
   void took_no_time(const stopwatch& since) { took(since, 0); }
 

@@ -210,6 +210,15 @@ bool log::check(bool holds, const char* what) {
   return holds;
 }
 
+void log::left(const stopwatch& since, double whole, double left_over) {
+  constexpr double rounding = 5;  // a tick of the kernel's, by which it counts some
+  const double least = whole - since.milliseconds() - rounding;
+  char text[96];
+  std::snprintf(text, sizeof text, "%.2f of %g ms are said to be left, of at least %.2f", left_over, whole,
+                least);
+  check(left_over < whole && left_over >= least, text);
+}
+
 void log::took(const stopwatch& since, double milliseconds) {
   const double actual = since.milliseconds();
   const double late = milliseconds + 500;

@@ -182,7 +182,7 @@ COIR_ROW("close: with SO_LINGER it lingers, and others run") {
   flow reader("reader", [&](log& r) {
     const stopwatch since;
     COIR_OBSERVE(r, read(quick.a, data, sizeof data));
-    r.check(since.milliseconds() < 700, "the other flow was not held up");
+    r.check(since.milliseconds() < 700, "late: the other flow was held up");
   });
   usleep(50'000);
   o.say("the closer %s", closer.state());

@@ -64,12 +64,13 @@ COIR_ROW("select: the remaining time is written back") {
   });
   set in{e.a};
   timeval t = {1, 0};
+  const stopwatch since;
   COIR_OBSERVE(o, select(e.a + 1, &in.bits, nullptr, nullptr, &t));
+  o.left(since, 1000, static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_usec) / 1e3);
   say_left(o, t, 1'000'000);
-  o.check(t.tv_sec == 0 && t.tv_usec > 300'000, "what is left is right");
-  t = {5, 0};
+  t = {50, 0};
   COIR_OBSERVE(o, select(e.a + 1, &in.bits, nullptr, nullptr, &t));
-  o.check(t.tv_sec == 4, "a call that does not wait leaves nearly all");
+  o.check(t.tv_sec >= 40 && t.tv_sec < 50, "a call that does not wait leaves nearly all");
 }
 
 COIR_ROW("select: pselect leaves its timeout alone") {
