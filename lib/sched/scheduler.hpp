@@ -100,7 +100,7 @@ class scheduler {
 
   // Makes a parked fiber of this thread ready.
   void ready(fiber* f) noexcept {
-    f->state.store(fiber_state::ready, std::memory_order_relaxed);
+    f->state.store(woken_, std::memory_order_relaxed);
     if (__builtin_expect(guest_ != nullptr, 0)) return guest_->wake(f);
     queue_.push(f);
   }
@@ -351,6 +351,7 @@ class scheduler {
   void poll_kernel() noexcept;
   void poll_into_queue(bool crowd) noexcept;
   bool let_urgent_in() noexcept;
+  bool most_were_woken() const noexcept;
   bool watched() const noexcept { return !timers_.empty() || (io_ != nullptr && io_->busy()); }
   std::uint64_t ticks() const noexcept {
     return __builtin_expect(virtual_now_ != nullptr, 0) ? static_cast<std::uint64_t>(*virtual_now_)
@@ -430,6 +431,7 @@ class scheduler {
   // carries_mark if the current fiber carries something, sanitized_mark if a sanitizer hears of switches
   unsigned carried_ = context::sanitized() ? sanitized_mark : 0;
   bool has_data_ = false;
+  fiber_state woken_ = fiber_state::ready;  // what whoever is woken now becomes
   guest_host* guest_ = nullptr;
   const base::nanoseconds* virtual_now_ = nullptr;
   pace pace_;

@@ -22,7 +22,8 @@ struct waiter;
 
 namespace coir::detail {
 
-enum class fiber_state : std::uint8_t { ready, running, parked, done };
+// `due` is ready, and was made so by time or I/O.
+enum class fiber_state : std::uint8_t { ready, running, parked, done, due };
 
 // What fiber_base::run is asked to do with the payload.
 enum class payload_step : std::uint8_t {

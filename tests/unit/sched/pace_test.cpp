@@ -136,6 +136,19 @@ TEST_CASE_METHOD(computing, "pace: calls that need not wait give way after the t
   caller.join();
 }
 
+TEST_CASE_METHOD(computing, "pace: a crowd that time and I/O have woken is served in its own order") {
+  std::vector<int> served;
+  for (int i = 0; i < 500; ++i)
+    fibers.push_back(coir::spawn([&, i] {
+      this_fiber::sleep_for(1ms + i * 5us);
+      served.push_back(i);
+      compute(20us);
+    }));
+  end();
+  CHECK(served.size() == 500);
+  CHECK(std::is_sorted(served.begin(), served.end()));
+}
+
 TEST_CASE_METHOD(computing,
                  "pace: who is woken all the time leaves every other switch to those who compute") {
   crowd(10);
