@@ -272,6 +272,8 @@ void call::pass_on() noexcept {
 
 long answer(long result) noexcept {
   if (__builtin_expect(result >= 0, 1)) return result;
+  // Who tries again and again, whatever it says, is not to keep the thread for himself.
+  if (scheduler* s = scheduler::existing()) s->charge();
   errno = static_cast<int>(-result);
   return -1;
 }

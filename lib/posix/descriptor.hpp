@@ -38,7 +38,9 @@ struct call {
         fd(descriptor),
         name(what),
         state(s.fds().get(descriptor)),
-        generation(state != nullptr ? state->generation : 0) {}
+        generation(state != nullptr ? state->generation : 0) {
+    if (__builtin_expect(state == nullptr, 0)) s.charge();  // it will not wait
+  }
   ~call() { leave_to_others(); }
   call(const call&) = delete;
   call& operator=(const call&) = delete;

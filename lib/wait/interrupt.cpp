@@ -193,6 +193,7 @@ void throw_interrupt(sched::fiber& f) {
 }
 
 void throw_pending(sched::fiber& f) {
+  f.home->charge();  // one that catches it and goes on lets others run
   if (f.home->unwinding(f) == 0 || first_expired(f) != nullptr) throw_interrupt(f);
 }
 
@@ -207,6 +208,7 @@ mode begin_wait_unwinding(sched::fiber& f) {
 int interrupt_errno(const sched::fiber& f) noexcept {
   if (__builtin_expect(f.pending == 0, 1)) return 0;
   if ((f.pending & jumping) != 0) return EINTR;
+  f.home->charge();  // so does one that tries again
   const std::uint8_t now = heard(f);
   if ((now & ~timeout_expired) != 0) return ECANCELED;
   if (now == 0) return 0;

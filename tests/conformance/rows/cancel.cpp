@@ -350,3 +350,43 @@ COIR_ROW_WITH(fibers_only, "cancel: sleeps, and what they say is left") {
   o.check(slept_one == 1, "sleep(1) does not look as if it had ended");
   o.check(thread_sleep < -1, "thrd_sleep says it failed, and not by a signal");
 }
+
+COIR_ROW_WITH(fibers_only, "cancel: who tries again and again does not keep others from running") {
+  const both_ends e = make(kind::unix_stream);
+  char data[8];
+  const auto beside = [&](const char* what, const std::function<void()>& call) {
+    bool stop = false;
+    coir::fiber<void> f = coir::spawn([&] {
+      while (!stop) call();
+    });
+    settle();
+    f.cancel();
+    flow other("other", [](log&) {
+      for (int i = 0; i < 10; ++i) nap(1);
+    });
+    for (const stopwatch since; !other.done() && since.milliseconds() < 900;) nap(5);
+    o.say("beside %s the other %s", what, other.state());
+    stop = true;
+    f.join();
+  };
+  beside("recv", [&] { recv(e.a, data, sizeof data, 0); });
+  beside("read", [&] { read(e.a, data, sizeof data) == 0 ? abort() : void(); });
+  beside("usleep", [&] { usleep(1'000'000); });
+  beside("poll", [&] {
+    pollfd p = {e.a, POLLIN, 0};
+    poll(&p, 1, -1);
+  });
+  beside("sleep_for", [&] {
+    try {
+      coir::this_fiber::sleep_for(1s);
+    } catch (const coir::cancelled&) {
+    }
+  });
+  coir::event never;
+  beside("wait", [&] {
+    try {
+      never.wait();
+    } catch (const coir::cancelled&) {
+    }
+  });
+}

@@ -1,10 +1,14 @@
 // Many flows at once: nobody is kept from going on by those who wait.
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "../row.hpp"
 #include "../things.hpp"
@@ -134,4 +138,31 @@ COIR_ROW("crowd: pollers and eventfds of many flows") {
     eventfd_write(events[0], 1);
   }
   o.say("%d woken in a chain", woken.load());
+}
+
+COIR_ROW("crowd: calls that fail at once do not keep others from running") {
+  const both_ends e = make(kind::unix_stream), p = make(kind::pipe);
+  set_nonblocking(p.a, true);
+  char data[8];
+  pollfd nothing = {e.a, POLLIN, 0};
+  const auto beside = [&](const char* what, const std::function<void()>& call) {
+    flow other("other", [](log&) {
+      for (int i = 0; i < 10; ++i) nap(1);
+    });
+    for (const stopwatch since; !other.done() && since.milliseconds() < 900;)
+      for (int i = 0; i < 100; ++i) call();
+    o.say("beside %s the other %s", what, other.state());
+  };
+  beside("recv that would wait", [&] { recv(e.a, data, sizeof data, MSG_DONTWAIT); });
+  beside("recv of nothing", [&] { recv(-1, data, sizeof data, 0); });
+  beside("read that would wait", [&] { read(p.a, data, sizeof data) == 0 ? abort() : void(); });
+  beside("write of nothing", [&] { write(-1, data, 1) == 1 ? abort() : void(); });
+  beside("send into nothing", [&] { send(p.a, data, 1, MSG_NOSIGNAL); });
+  beside("accept of no listener", [&] { accept(e.a, nullptr, nullptr); });
+  beside("poll of nothing", [&] { poll(&nothing, 1, 0); });
+  beside("a time that is none", [&] {
+    const timespec wrong = {0, -1};
+    nanosleep(&wrong, nullptr);
+  });
+  beside("no child", [&] { waitpid(-1, nullptr, 0); });
 }
