@@ -23,9 +23,10 @@ class mutex {
   mutex& operator=(const mutex&) = delete;
 
   /// Takes the lock. Suspends while another has it.
-  /// Throws cancelled, timed_out or what was raised if the wait for it is interrupted; then it is not held.
+  /// Throws cancelled, timed_out or what was raised if the fiber should end, also if the lock is free; then
+  /// it is not held.
   void lock() {
-    if (__builtin_expect(!try_fast(), 0)) lock_slow();
+    if (__builtin_expect(!detail::may_lock_at_once() || !try_fast(), 0)) lock_slow();
   }
   /// Takes the lock if it is free. Never suspends.
   bool try_lock() noexcept { return try_fast(); }
@@ -34,12 +35,12 @@ class mutex {
   template <class Rep, class Period>
   bool try_lock_for(std::chrono::duration<Rep, Period> d) {
     const std::int64_t ns = detail::checked_duration("coir::mutex::try_lock_for", d);
-    return try_fast() || lock_until(detail::deadline_after(ns));
+    return (detail::may_lock_at_once() && try_fast()) || lock_until(detail::deadline_after(ns));
   }
   /// The same until the point `t` of any clock.
   template <class Clock, class Duration>
   bool try_lock_until(std::chrono::time_point<Clock, Duration> t) {
-    return try_fast() || lock_until(detail::deadline_at(t));
+    return (detail::may_lock_at_once() && try_fast()) || lock_until(detail::deadline_at(t));
   }
   /// Gives the lock to the longest waiting, or frees it. Never suspends. Throws std::system_error
   /// (operation_not_permitted), naming who holds it, if that is not the caller; a lock_guard cannot let that

@@ -24,9 +24,10 @@ class shared_mutex {
   shared_mutex& operator=(const shared_mutex&) = delete;
 
   /// Takes the lock for writing. Suspends while others have it or wait for it.
-  /// Throws cancelled, timed_out or what was raised if the wait is interrupted; then it is not held.
+  /// Throws cancelled, timed_out or what was raised if the fiber should end, also if the lock is free; then
+  /// it is not held.
   void lock() {
-    if (!try_lock()) lock_until(detail::never_ns, writing);
+    if (!try_at_once(writing)) lock_until(detail::never_ns, writing);
   }
   /// Takes the lock for writing if nobody has it or waits for it. Never suspends.
   bool try_lock() noexcept { return try_take(writing); }
@@ -35,12 +36,12 @@ class shared_mutex {
   template <class Rep, class Period>
   bool try_lock_for(std::chrono::duration<Rep, Period> d) {
     const std::int64_t ns = detail::checked_duration("coir::shared_mutex::try_lock_for", d);
-    return try_lock() || lock_until(detail::deadline_after(ns), writing);
+    return try_at_once(writing) || lock_until(detail::deadline_after(ns), writing);
   }
   /// The same until the point `t` of any clock.
   template <class Clock, class Duration>
   bool try_lock_until(std::chrono::time_point<Clock, Duration> t) {
-    return try_lock() || lock_until(detail::deadline_at(t), writing);
+    return try_at_once(writing) || lock_until(detail::deadline_at(t), writing);
   }
   /// Ends writing; gives the lock to those who wait longest. Never suspends. Throws std::system_error
   /// (operation_not_permitted) if the caller does not write.
@@ -48,7 +49,7 @@ class shared_mutex {
 
   /// Takes the lock for reading. Suspends while a writer has it or waits for it. Throws as lock.
   void lock_shared() {
-    if (!try_lock_shared()) lock_until(detail::never_ns, reading);
+    if (!try_at_once(reading)) lock_until(detail::never_ns, reading);
   }
   /// Takes the lock for reading if no writer has it and nobody waits for it. Never suspends.
   bool try_lock_shared() noexcept { return try_take(reading); }
@@ -56,12 +57,12 @@ class shared_mutex {
   template <class Rep, class Period>
   bool try_lock_shared_for(std::chrono::duration<Rep, Period> d) {
     const std::int64_t ns = detail::checked_duration("coir::shared_mutex::try_lock_shared_for", d);
-    return try_lock_shared() || lock_until(detail::deadline_after(ns), reading);
+    return try_at_once(reading) || lock_until(detail::deadline_after(ns), reading);
   }
   /// The same until the point `t` of any clock.
   template <class Clock, class Duration>
   bool try_lock_shared_until(std::chrono::time_point<Clock, Duration> t) {
-    return try_lock_shared() || lock_until(detail::deadline_at(t), reading);
+    return try_at_once(reading) || lock_until(detail::deadline_at(t), reading);
   }
   /// Ends reading; the last reader gives the lock to those who wait longest. Never suspends. Throws
   /// std::system_error (operation_not_permitted) if nobody reads.
@@ -78,6 +79,7 @@ class shared_mutex {
     waiters_.lock.unlock();
     return got;
   }
+  bool try_at_once(use u) noexcept { return detail::may_lock_at_once() && try_take(u); }
   void take_locked(use u, std::uintptr_t who) noexcept {
     held_ += u;
     if (u == writing) writer_ = who;

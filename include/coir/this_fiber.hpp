@@ -44,8 +44,10 @@ std::uint64_t id();
 /// The name given at spawn, "fiber", or "main". Never suspends.
 std::string_view name();
 
-/// Throws cancelled, timed_out or what was raised if the fiber should end. For long computations, and where a
-/// patched call has failed: was it ECANCELED or ETIMEDOUT by coir's doing? Never suspends.
+/// Throws cancelled, timed_out or what was raised if the fiber should end, by whatever has come or become due
+/// until this very moment. For long computations, and where a patched call has failed: was it ECANCELED or
+/// ETIMEDOUT by coir's doing? Suspends only where it, and calls that need not wait, have been made for half a
+/// millisecond without a wait: then the other ready fibers run first, perhaps one that cancels this one.
 void check_cancelled();
 
 /// Keeps cancellation, raised exceptions and the timeouts around it from ending waits while it lives; they

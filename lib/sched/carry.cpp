@@ -113,9 +113,9 @@ void scheduler::inherit_carried(fiber* child) noexcept {
                              tsan_states_);
     child->set(has_extras);
   }
-  if (!current_->has_signal_mask) return;
+  if (!own_current()->has_signal_mask) return;
   child->has_signal_mask = true;
-  child->signal_mask = current_->signal_mask;
+  child->signal_mask = own_current()->signal_mask;
   child->eh_uncaught = carries_mark;
   child->set(detail::carries_flow);
   ++own_masks_;
@@ -127,11 +127,11 @@ void scheduler::drop_carried(fiber* f) noexcept {
     --own_masks_;
     own_masks_changed_ = true;
     let_go_of_held(f, 0);
-    if (f == current_) put_mask(common_mask_);
+    if (f == own_current()) put_mask(common_mask_);
   }
   f->patch_off_depth = 0;
   f->eh_uncaught = 0;
-  if (f != current_) return;
+  if (f != own_current()) return;
   detail::patch_off = patch_off_;
   carries(false);
 }
@@ -154,15 +154,15 @@ std::uint64_t scheduler::mask_of_all() noexcept {
 void scheduler::fall_asleep() noexcept {
   own_handler_ran_ = false;
   asleep_ = true;
-  if (mask_known()) leave_mask(current_, mask_of_all());
+  if (mask_known()) leave_mask(own_current(), mask_of_all());
 }
 void scheduler::wake_up() noexcept {
   asleep_ = false;
-  if (mask_known()) put_mask(mask_for(*current_));
+  if (mask_known()) put_mask(mask_for(*own_current()));
 }
 
 void scheduler::switch_patch_off(int change) noexcept {
-  fiber* f = current_;
+  fiber* f = own_current();
   f->patch_off_depth += static_cast<std::uint32_t>(change);
   detail::patch_off = f->patch_off_depth != 0 ? sys::all_categories : patch_off_;
   note_carried(f);
@@ -171,7 +171,7 @@ void scheduler::switch_patch_off(int change) noexcept {
 long scheduler::change_signal_mask(int how, const std::uint64_t* set, std::uint64_t* before) noexcept {
   if (guest_ != nullptr)
     return sys::raw(SYS_rt_sigprocmask, how, sys::word(set), sys::word(before), sizeof *set);
-  fiber* f = current_;
+  fiber* f = own_current();
   const std::uint64_t was = f->has_signal_mask ? f->signal_mask : common_signal_mask();
   if (set != nullptr) {
     const std::uint64_t wanted = *set & ~never_blocked;
@@ -221,7 +221,7 @@ void scheduler::overlay_signal_mask(const std::uint64_t* mask) noexcept {
 void scheduler::await_signals(std::uint64_t signals) noexcept {
   if (!mask_known()) common_mask_ = kernel_mask();
   awaited_ = signals;
-  put_mask(mask_for(*current_));
+  put_mask(mask_for(*own_current()));
 }
 
 void scheduler::forget_signals_in_child(std::uint64_t mask) noexcept {
@@ -229,16 +229,16 @@ void scheduler::forget_signals_in_child(std::uint64_t mask) noexcept {
   take_handled();
   if (!mask_known()) common_mask_ = mask;
   overlaid_ = asleep_ = false;
-  awaited_ = held_ = current_->held_signals = 0;
-  own_masks_ = current_->has_signal_mask ? 1 : 0;
+  awaited_ = held_ = own_current()->held_signals = 0;
+  own_masks_ = own_current()->has_signal_mask ? 1 : 0;
   own_masks_changed_ = true;
-  put_mask(mask_for(*current_));
+  put_mask(mask_for(*own_current()));
 }
 
 void scheduler::note_handler(int signal, bool restarts) noexcept {
   if (signal != 0) handled_.fetch_or(bit(signal), std::memory_order_acq_rel);
   if (signal != 0 && !restarts) handled_without_restart_.fetch_or(bit(signal), std::memory_order_acq_rel);
-  handled_beside_ = idle() ? nullptr : current_;
+  handled_beside_ = idle() ? nullptr : own_current();
   if (handled_posted_.exchange(true, std::memory_order_acq_rel)) return;
   handled_node_.deliver = [](base::inbox_node* node) noexcept {
     auto* s =

@@ -136,7 +136,7 @@ __asm__(
 
 extern "C" __attribute__((visibility("hidden"), used)) void coir_check_running_stack(
     const void* sp) noexcept {
-  coir::detail::check_deep_stack(*coir::detail::running, sp);
+  coir::detail::check_deep_stack(coir::detail::running->fiber, sp);
 }
 #endif
 

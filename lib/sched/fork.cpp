@@ -67,14 +67,15 @@ void scheduler::after_fork_in_child(std::uint64_t mask) noexcept {
   urgent_ = {};
   new (&timers_) timer_wheel;
   detail::cooperative = static_cast<std::uint32_t>(std::popcount(grounds_));
-  if (up.forked != nullptr) up.forked(*current_);  // adds its timeout scopes
+  detail::listening = (grounds_ & handlers) != 0 ? 1 : 0;
+  if (up.forked != nullptr) up.forked(*own_current());  // adds its interrupts and timeout scopes
   fibers_.next = fibers_.prev = &fibers_;
   live_ = 0;
   external_ = 0;
-  if (current_ != &main_) {
+  if (own_current() != &main_) {
     main_left_behind_ = true;
     main_.waiting = nullptr;
-    base::insert_after(&fibers_, &current_->all);
+    base::insert_after(&fibers_, &own_current()->all);
     live_ = 1;
     ++detail::cooperative;
   }

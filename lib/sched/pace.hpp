@@ -46,6 +46,8 @@ class pace {
   // `left` of what was granted is taken back.
   void withdraw(unsigned left) noexcept { granted_ -= left; }
   unsigned granted() const noexcept { return granted_; }
+  // What was measured does not hold for what comes.
+  void doubt() noexcept { bearable_ = 1; }
 
   // A turn begins.
   void begin(std::uint64_t now) noexcept {
@@ -85,6 +87,11 @@ class calls_in_a_row {
     if (made_ < pace::most && now - since_ < turn_ticks) return false;
     who_ = nullptr;
     return true;
+  }
+  // `self` goes on all the same: at the next look he has had his turn.
+  void put_off(const void* self) noexcept {
+    who_ = self;
+    made_ = pace::most;
   }
 
  private:

@@ -19,7 +19,8 @@ extern "C" void* __dso_handle;  // the Itanium C++ ABI's: this library, or the p
 namespace coir::detail {
 constinit thread_local std::uint32_t cooperative = 0;
 constinit thread_local std::uint32_t patch_off = 0;
-constinit thread_local const fiber_place* running = nullptr;
+constinit thread_local std::uint32_t listening = 0;
+constinit thread_local running_part* running = nullptr;
 }  // namespace coir::detail
 
 namespace coir::sched {
@@ -92,7 +93,7 @@ scheduler& scheduler::make_for_this_thread() {
 }
 
 scheduler::scheduler(unsigned slot)
-    : current_(&main_),
+    : here_{&main_, 1},
       errno_(&errno),
       // SAFETY: the Itanium C++ ABI gives __cxa_eh_globals these two members first.
       eh_(reinterpret_cast<eh_globals*>(abi::__cxa_get_globals())),
@@ -121,7 +122,7 @@ scheduler::~scheduler() {
   this_thread = nullptr;  // first: a signal handler would post to the mailbox
   base::ended_main = &main_;
   detail::running = nullptr;
-  detail::cooperative = detail::patch_off = 0;
+  detail::cooperative = detail::listening = detail::patch_off = 0;
   mail().retire();
   mail().deliver_all();
   main_.annotations.leave_thread();
@@ -221,11 +222,15 @@ void scheduler::clean(fiber& f) noexcept {
 // switch.hpp.
 void scheduler::entry(context::transfer from) noexcept {
   scheduler& s = *this_thread;
-  fiber* self = s.current_;
+  fiber* self = s.own_current();
   if (__builtin_expect((s.carried_ & sanitized_mark) != 0, 0))
     context::after_switch(self->annotations, static_cast<fiber*>(from.data)->annotations);
   arrived(static_cast<fiber*>(from.data), from.from);
   up.body(self);
+  if (__builtin_expect(self->pending != 0, 0)) {  // nobody hears of it any more
+    self->pending = 0;
+    --detail::listening;
+  }
 
   // From here on only `arrived` may free this stack, and nothing may wait on it.
   self->state.store(fiber_state::done, std::memory_order_relaxed);
@@ -238,11 +243,11 @@ void scheduler::entry(context::transfer from) noexcept {
     if (s.main_left_behind_) std::exit(0);  // as a process whose last thread ends
     s.ready(&s.main_);
   }
-  if (__builtin_expect(--s.budget_ == 0, 0)) s.look();
+  s.count_switch();
   fiber* to = s.queue_.empty() ? s.wait_for_ready() : s.queue_.pop();
   s.look_ahead();
   const bool announced = s.keep_flow(self, to);
-  s.current_ = to;
+  s.here_.fiber = to;
   if (__builtin_expect(announced, 0)) context::before_switch(self->annotations, to->annotations, true);
   context::leave_stack(to->context, self);
 }
@@ -274,11 +279,18 @@ bool scheduler::look() noexcept {
   if (over && guest_ != nullptr) pace_.pass();  // its dispatcher polls
   if (__builtin_expect(urgent_.first != nullptr, 0)) {
     // The one let in runs, then who it went ahead of: then the next may come.
-    budget_ = pace_.grant_exactly(let_urgent_in() ? 2 : 1);
+    here_.budget = pace_.grant_exactly(let_urgent_in() ? 2 : 1);
   } else {
-    budget_ = pace_.grant(watched() ? pace::watchful : pace::most);
+    here_.budget = pace_.grant(watched() ? pace::watchful : pace::most);
   }
   return enough;
+}
+
+void scheduler::look_and_go_on() noexcept {
+  if (!look()) return;
+  calls_.put_off(current());
+  // Where such calls and charged ones alternate, the next look is to be one of the latter.
+  if (here_.budget > 1) allow(here_.budget - 1);
 }
 
 // Whether most of those who are ready wait for their turn since time or I/O has woken them, to judge by some.
@@ -330,6 +342,12 @@ bool scheduler::let_urgent_in() noexcept {
       queue_.push_front(f);
   } while (all && urgent_.first != nullptr);
   return true;
+}
+
+void scheduler::hear() noexcept {
+  if (!mail().empty() && !mail().delivers()) mail().deliver_all();
+  if (current()->timeouts != nullptr && !timers_.empty() && timers_.next() <= now())
+    timers_.fire_due(seen_now_);
 }
 
 void scheduler::poll() noexcept {
@@ -384,7 +402,7 @@ fiber* scheduler::wait_for_ready() noexcept {
   }
   if (slept) {
     pace_.begin(ticks());
-    budget_ = pace_.grant(watched() ? pace::watchful : pace::most);
+    here_.budget = pace_.grant(watched() ? pace::watchful : pace::most);
   }
   return queue_.pop();
 }

@@ -6,11 +6,12 @@
 // Called by lib/wait and lib/task; calls lib/reactor and lib/context. Nothing here is locked: all of it
 // belongs to one thread, and other threads come through the mailbox.
 //
-// I1: `current_` is running; all fibers in the run queue are ready; no fiber is both.
+// I1: `here_.fiber` is running; all fibers in the run queue are ready; no fiber is both.
 // I2: what must happen after a fiber left its stack for good (freeing it) is done by the fiber switched to.
 // I3: timers, other threads and I/O are looked at once a turn (pace.hpp) even when the run queue never
-// empties. Whom they make ready in a crowd of long slices is `urgent_`, and goes ahead of every other of the
-// rest: a timer is late by a turn and two slices, however many compute, and who computes keeps half.
+// empties, and when whoever runs makes calls that need not wait (`attend`, `charge`). Whom they make ready in
+// a crowd of long slices is `urgent_`, and goes ahead of every other of the rest: a timer is late by a turn
+// and two slices, however many compute, and who computes keeps half.
 // I4: while anyone is urgent, the run queue is not empty.
 #pragma once
 
@@ -67,9 +68,11 @@ class scheduler {
     return __builtin_expect(s != nullptr, 1) ? *s : make_for_this_thread();
   }
 
-  fiber* current() noexcept { return __builtin_expect(guest_ == nullptr, 1) ? current_ : guest_->current(); }
+  fiber* current() noexcept {
+    return __builtin_expect(guest_ == nullptr, 1) ? own_current() : guest_->current();
+  }
   // The same without asking a guest, whose fibers count as the main one: for signal handlers.
-  fiber* own_current() noexcept { return current_; }
+  fiber* own_current() const noexcept { return record(here_.fiber); }
   fiber& main() noexcept { return main_; }
   int thread_id() const noexcept { return thread_id_; }  // gettid(2)
   // Whether an address is in the calling thread's own stack; in one of coir's, or that of the first thread.
@@ -116,9 +119,9 @@ class scheduler {
   // Lets the other ready fibers run first.
   void yield() noexcept { detail::switch_fibers(begin_yield()); }
   detail::switch_request begin_yield() noexcept {
-    if (__builtin_expect(--budget_ == 0, 0)) look();
-    if (queue_.empty()) return {nullptr, current_};
-    fiber* self = current_;
+    count_switch();
+    if (queue_.empty()) return {nullptr, own_current()};
+    fiber* self = own_current();
     fiber* to = queue_.exchange(self);
     __builtin_prefetch(queue_.front());
     return hand_over(self, to);
@@ -134,10 +137,14 @@ class scheduler {
       guest_->yield();
   }
 
+  // Time may have passed: what is due is looked at once a turn, and nobody else runs.
+  void attend() noexcept {
+    if (__builtin_expect(--here_.budget == 0, 0)) look_and_go_on();
+  }
   // A call that could have waited did not have to: after a turn of those the others get theirs. True: they
   // did.
   bool charge() noexcept {
-    if (__builtin_expect(--budget_ != 0, 1) || !look()) return false;
+    if (__builtin_expect(--here_.budget != 0, 1) || !look()) return false;
     yield_any();
     return true;
   }
@@ -146,11 +153,11 @@ class scheduler {
   [[gnu::always_inline]] void park(const char* reason) noexcept { detail::switch_fibers(begin_park(reason)); }
   detail::switch_request begin_park(const char* reason) noexcept {
     if (__builtin_expect(guest_ != nullptr, 0)) return guest_park(reason);
-    fiber* self = current_;
+    fiber* self = own_current();
     detail::check_stack(self);
     self->park_reason = reason;
     self->state.store(fiber_state::parked, std::memory_order_relaxed);
-    if (__builtin_expect(--budget_ == 0, 0)) look();
+    count_switch();
     fiber* to = queue_.empty() ? wait_for_ready() : queue_.pop();
     if (to == self) return {nullptr, self};
     look_ahead();
@@ -161,12 +168,16 @@ class scheduler {
   void poll() noexcept;
   // For guests: whether so much time has passed since the last turn began that `poll` is due.
   bool poll_due() const noexcept { return pace_.over(ticks(), turn_ticks()); }
+  // What has come from other threads and what is due of timers, at once: for the current fiber, which
+  // computes and asks. Nobody else runs.
+  void hear() noexcept;
   // The current fiber is about to wait for time or I/O: those who compute are watched more closely.
-  void watch() noexcept {
-    if (__builtin_expect(budget_ > pace::watchful, 0)) {
-      pace_.withdraw(budget_ - pace::watchful);
-      budget_ = pace::watchful;
-    }
+  void watch() noexcept { allow(pace::watchful); }
+  // The current fiber is to be stopped after a while, whatever it does: its next call is looked at, and then
+  // as many as prove to be short.
+  void watch_closely() noexcept {
+    allow(1);
+    pace_.doubt();
   }
 
   // --- what waits need ---
@@ -204,6 +215,7 @@ class scheduler {
     if (((grounds_ & why) != 0) == now) return;
     grounds_ ^= why;
     now ? ++detail::cooperative : --detail::cooperative;
+    if (why == handlers) now ? ++detail::listening : --detail::listening;
   }
   // The current fiber is the thread's only one, and nothing but a signal handler can end its waits: a call
   // that would need a helper thread is made on this one.
@@ -251,7 +263,7 @@ class scheduler {
   bool asleep() const noexcept { return asleep_; }
   // Nobody runs: a handler that runs now has interrupted no fiber.
   bool idle() const noexcept {
-    const fiber_state now = current_->state.load(std::memory_order_relaxed);
+    const fiber_state now = own_current()->state.load(std::memory_order_relaxed);
     return asleep_ || (guest_ == nullptr && (now == fiber_state::parked || now == fiber_state::done));
   }
 
@@ -330,14 +342,19 @@ class scheduler {
   static void clean(fiber& f) noexcept;
   // Gives a record its number and its place among this thread's fibers.
   void enter(fiber* f) noexcept;
-  // SAFETY: a fiber begins with its fiber_base, and the place is read as one that may alias.
-  void tell_running() noexcept { detail::running = reinterpret_cast<const detail::fiber_place*>(&current_); }
+  void tell_running() noexcept { detail::running = &here_; }
   explicit scheduler(unsigned slot);
   static scheduler& make_for_this_thread();
   static void end(scheduler* s) noexcept;
   static void entry(context::transfer from) noexcept;
   reactor::reactor& open_reactor();
   void replace_stopgap() noexcept;
+  // No more than `most` switches and calls until the next look.
+  void allow(std::uint32_t most) noexcept {
+    if (__builtin_expect(here_.budget <= most, 1)) return;
+    pace_.withdraw(here_.budget - most);
+    here_.budget = most;
+  }
   detail::switch_request guest_park(const char* reason) noexcept;
   void after_fork_with_guest() noexcept;
 
@@ -347,6 +364,10 @@ class scheduler {
   // The budget is spent: looks at the clock, polls if the turn is over, and grants a new one. True if the
   // current fiber has made calls for a turn.
   bool look() noexcept;
+  void look_and_go_on() noexcept;
+  void count_switch() noexcept {
+    if (__builtin_expect(--here_.budget == 0, 0)) look();
+  }
   void poll_mail() noexcept;
   void poll_kernel() noexcept;
   void poll_into_queue(bool crowd) noexcept;
@@ -364,7 +385,7 @@ class scheduler {
   // Makes `to` the current fiber, but for the jump itself.
   detail::switch_request hand_over(fiber* self, fiber* to) noexcept {
     const bool announced = keep_flow(self, to);
-    current_ = to;
+    here_.fiber = to;
     if (__builtin_expect(announced, 0)) return announced_switch(self, to);
     return {to->context, self};
   }
@@ -422,9 +443,8 @@ class scheduler {
   }
 
   // hot
-  fiber* current_;
+  detail::running_part here_;
   run_queue queue_;
-  unsigned budget_ = 1;     // switches and charges until the next look at the clock
   std::uint32_t live_ = 0;  // started and not ended, without main
   int* errno_;
   eh_globals* eh_;

@@ -30,7 +30,7 @@ bounds first_stack() noexcept {
 
 bool scheduler::on_thread_stack(std::uintptr_t at) noexcept {
   scheduler* s = existing();
-  const bool away = s != nullptr && s->current_ != &s->main_;
+  const bool away = s != nullptr && s->own_current() != &s->main_;
   const void* at_home = away ? s->main_.context : detail::stack_pointer();
   const bounds first = first_stack();
   // Asked for the first thread's, glibc reads a file.

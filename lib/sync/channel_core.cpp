@@ -49,7 +49,7 @@ switch_request at_once(wait_frame& frame, transfer t) noexcept {
 COIR_FIRST_STEP switch_request channel_core::begin_push(wait_frame& frame, void* item) {
   sched::scheduler& s = sched::scheduler::ensure();
   sched::fiber& self = *s.current();
-  const wait::mode m = wait::begin_wait(s, self);
+  const wait::mode m = wait::begin_call(s, self);
   wait::queued_waiter* w;
   {
     const guard g(poppers_);
@@ -65,7 +65,7 @@ COIR_FIRST_STEP switch_request channel_core::begin_push(wait_frame& frame, void*
 COIR_FIRST_STEP switch_request channel_core::begin_pop(wait_frame& frame, void* slot) {
   sched::scheduler& s = sched::scheduler::ensure();
   sched::fiber& self = *s.current();
-  const wait::mode m = wait::begin_wait(s, self);
+  const wait::mode m = wait::begin_call(s, self);
   wait::queued_waiter* w;
   {
     const guard g(poppers_);

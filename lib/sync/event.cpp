@@ -20,7 +20,7 @@ void event::reset() noexcept {
 
 bool event::wait_until_ns(std::int64_t deadline_ns) {
   sched::scheduler& s = sched::scheduler::ensure();
-  const wait::mode m = wait::begin_wait(s);
+  const wait::mode m = wait::begin_call(s);
   // With other threads the lock is taken even so: `set` may still be inside, and the caller may destroy the
   // event.
   if (detail::single_threaded() && is_set()) return true;

@@ -24,7 +24,7 @@ bool mutex::lock_until(std::int64_t deadline_ns) {
 bool mutex::wait_for_lock(std::int64_t deadline_ns, bool interruptible) {
   sched::scheduler& s = sched::scheduler::ensure();
   sched::fiber& self = *s.current();
-  const wait::mode m = interruptible ? wait::begin_wait(s, self) : wait::mode::uninterruptible;
+  const wait::mode m = interruptible ? wait::begin_call(s, self) : wait::mode::uninterruptible;
   wait::queued_waiter w(self);
   waiters_.lock.lock();
   std::uintptr_t seen = state_.load(std::memory_order_relaxed);

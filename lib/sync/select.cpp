@@ -322,7 +322,7 @@ std::size_t choose(const select_set& set) {
   sched::scheduler& s = sched::scheduler::ensure();
   std::optional<first_deadline> until;
   for (;;) {
-    const wait::mode m = wait::begin_wait(s);
+    const wait::mode m = wait::begin_call(s);
     const std::uint64_t random = next_random();
     if (const auto now = find(set, random, [&](case_base& c) {
           return c.kind < case_kind::readable ? select_core::happens<sync::list_guard>(c) : is_ready(c, s);

@@ -29,7 +29,7 @@ bool semaphore::try_acquire() noexcept {
 bool semaphore::acquire_until(std::int64_t deadline_ns) {
   sched::scheduler& s = sched::scheduler::ensure();
   sched::fiber& self = *s.current();
-  const wait::mode m = wait::begin_wait(s, self);
+  const wait::mode m = wait::begin_call(s, self);
   wait::queued_waiter w(self);
   waiters_.lock.lock();
   if (permits_ > 0) {
@@ -47,7 +47,7 @@ bool semaphore::acquire_until(std::int64_t deadline_ns) {
 COIR_FIRST_STEP detail::switch_request semaphore::begin_acquire(detail::wait_frame& frame) {
   sched::scheduler& s = sched::scheduler::ensure();
   sched::fiber& self = *s.current();
-  const wait::mode m = wait::begin_wait(s, self);
+  const wait::mode m = wait::begin_call(s, self);
   waiters_.lock.lock();
   if (permits_ > 0) {
     --permits_;

@@ -31,7 +31,7 @@ void shared_mutex::check_release_locked(use u) {
 
 bool shared_mutex::lock_until(std::int64_t deadline_ns, use u) {
   sched::scheduler& s = sched::scheduler::ensure();
-  const wait::mode m = wait::begin_wait(s);
+  const wait::mode m = wait::begin_call(s);
   wait::queued_waiter w(s);
   w.item = u == reading ? this : nullptr;
   waiters_.lock.lock();

@@ -19,7 +19,9 @@ struct list_guard {
 // How the calling fiber is to wait. To be asked before the lock is taken: it may throw.
 inline wait::mode mode_for(std::int64_t deadline_ns) {
   sched::scheduler& s = sched::scheduler::ensure();
-  return deadline_ns == detail::at_once_ns ? wait::mode::uninterruptible : wait::begin_wait(s);
+  if (deadline_ns != detail::at_once_ns) return wait::begin_call(s);
+  s.attend();
+  return wait::mode::uninterruptible;
 }
 
 // What a notified waiter was notified of.

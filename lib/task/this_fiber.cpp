@@ -19,7 +19,10 @@ std::string_view name() {
 }
 
 void check_cancelled() {
-  wait::throw_if_interrupted(*sched::scheduler::ensure().current());
+  sched::scheduler& s = sched::scheduler::ensure();
+  s.hear();
+  s.charge();
+  wait::throw_if_interrupted(*s.current());
 }
 
 shield::shield() {

@@ -133,6 +133,7 @@ void refresh(sched::fiber& f) noexcept {
   if (f.shield_depth == 0) pending |= f.interrupts & (cancel | raise);
   for (timeout_scope* t = f.timeouts; t != nullptr; t = t->outer_)
     if (t->expired_ && t->shield_depth_ >= f.shield_depth) pending |= timeout_expired;
+  if ((f.pending != 0) != (pending != 0)) pending != 0 ? ++detail::listening : --detail::listening;
   f.pending = pending;
 }
 
@@ -231,6 +232,7 @@ timeout_scope::timeout_scope(sched::scheduler& s, base::nanoseconds deadline) no
       unwinding_(s.unwinding(*fiber_)) {
   fiber_->timeouts = this;
   ++detail::cooperative;  // it may end waits of a fiber that is the thread's only one
+  ++detail::listening;
   timer_.fire = on_expiry;
   timer_.scope = this;
   arm(deadline);
@@ -240,10 +242,9 @@ void timeout_scope::arm(base::nanoseconds deadline) noexcept {
   sched::scheduler& s = *fiber_->home;
   timer_.when = deadline;
   if (deadline == base::never) return;
-  if (deadline <= s.now())
-    on_expiry(&timer_);
-  else
-    s.add_timer(&timer_);
+  if (deadline <= s.now()) return on_expiry(&timer_);
+  s.add_timer(&timer_);
+  s.watch_closely();
 }
 
 // Scopes need not be left in the order of making. Of one that another fiber leaves nothing may be looked at:
@@ -261,6 +262,7 @@ timeout_scope::~timeout_scope() {
   *at = outer_;
   refresh(*fiber_);
   --detail::cooperative;
+  --detail::listening;
 }
 
 void timeout_scope::cancel() noexcept {
@@ -303,13 +305,17 @@ void rearm_after_fork(sched::fiber& f) noexcept {
     if (&ghost == &f || ghost.waiting == nullptr) return;
     ghost.waiting->claim(outcome::interrupted);
     // Where others go on, the count does too.
-    for (timeout_scope* t = ghost.timeouts; guests && t != nullptr; t = t->outer_) --detail::cooperative;
+    if (!guests) return;
+    if (ghost.pending != 0) --detail::listening;
+    for (timeout_scope* t = ghost.timeouts; t != nullptr; t = t->outer_)
+      --detail::cooperative, --detail::listening;
   };
   lay(f.home->main());
   for (base::list_node* n = f.home->fibers().next; n != &f.home->fibers(); n = n->next)
     lay(*sched::fiber_of(n));
+  if (!guests && f.pending != 0) ++detail::listening;
   for (timeout_scope* t = f.timeouts; t != nullptr; t = t->outer_) {
-    if (!guests) ++detail::cooperative;  // which begins anew
+    if (!guests) ++detail::cooperative, ++detail::listening;  // which begin anew
     if (!t->timer_.armed()) continue;
     const base::nanoseconds when = t->timer_.when;
     new (&t->timer_) timeout_scope::scope_timer;
@@ -344,7 +350,9 @@ timeout::~timeout() {
   scope_of(scope_)->~timeout_scope();
 }
 bool timeout::expired() const noexcept {
-  return scope_of(const_cast<std::byte*>(scope_))->expired();
+  const wait::timeout_scope& scope = *scope_of(const_cast<std::byte*>(scope_));
+  if (sched::scheduler* s = sched::scheduler::existing()) s->hear();
+  return scope.expired();
 }
 bool timeout::cut_short() const noexcept {
   return scope_of(const_cast<std::byte*>(scope_))->cut_short();

@@ -47,14 +47,28 @@ inline bool about_to_jump(const sched::fiber& f) noexcept {
   return (f.pending & jumping) != 0;
 }
 mode begin_wait_unwinding(sched::fiber& f);
-// How a C++ call is to wait; throws as throw_if_interrupted.
-inline mode begin_wait(sched::scheduler& s, sched::fiber& self) {
+// How a C++ call is to wait, if it were now; throws as throw_if_interrupted.
+inline mode mode_now(sched::scheduler& s, sched::fiber& self) {
   if (__builtin_expect(s.unwinding(), 0)) return begin_wait_unwinding(self);
   throw_if_interrupted(self);
   return mode::interruptible;
 }
+// How a C++ call that is about to wait, or finds that it need not, is to do it; hears of what has become due.
+// Throws as throw_if_interrupted. Nobody else runs.
+inline mode begin_wait(sched::scheduler& s, sched::fiber& self) {
+  s.attend();
+  return mode_now(s, self);
+}
 inline mode begin_wait(sched::scheduler& s) {
   return begin_wait(s, *s.current());
+}
+// The same for one that often need not wait, so that it may be called for ever: the others get their turns.
+inline mode begin_call(sched::scheduler& s, sched::fiber& self) {
+  s.charge();
+  return mode_now(s, self);
+}
+inline mode begin_call(sched::scheduler& s) {
+  return begin_call(s, *s.current());
 }
 // After such a wait: throws if `o` is `interrupted`.
 inline void end_wait(sched::scheduler& s, outcome o) {

@@ -140,9 +140,17 @@ extern constinit thread_local std::uint32_t cooperative __attribute__((tls_model
 // fiber's scoped_off, or by a signal handler that runs.
 extern constinit thread_local std::uint32_t patch_off __attribute__((tls_model("initial-exec")));
 
-// Where the calling thread's scheduler keeps its running fiber; null if it has none yet, or runs a guest's.
-using fiber_place [[gnu::may_alias]] = fiber_base*;
-extern constinit thread_local const fiber_place* running __attribute__((tls_model("initial-exec")));
+// Why calls of the calling thread that need not wait ask the library all the same whether there is something
+// to hear of, one each: a timeout scope, a fiber with an interrupt pending, a handler by on_signal.
+extern constinit thread_local std::uint32_t listening __attribute__((tls_model("initial-exec")));
+
+// What inline code knows of the calling thread's scheduler.
+struct running_part {
+  fiber_base* fiber;
+  std::uint32_t budget;  // switches, and calls that could have waited, until the library looks at the clock
+};
+// Null if the thread has no scheduler yet, or runs a guest's fibers.
+extern constinit thread_local running_part* running __attribute__((tls_model("initial-exec")));
 
 // The stack pointer of the caller; of use for comparisons only.
 [[gnu::always_inline]] inline const char* stack_pointer() noexcept {
@@ -191,20 +199,36 @@ extern "C" void coir_check_deep_stack() noexcept;
 
 // The same for whoever runs on this thread.
 [[gnu::always_inline]] inline void check_own_stack() noexcept {
-  if (const fiber_place* place = running) check_stack(*place);
+  if (const running_part* r = running) check_stack(r->fiber);
 }
 
-// Whether the library need not be asked if the calling fiber has to hear of an interrupt.
+// Spends one call. False: the library is to be asked, which looks at the clock.
+inline bool spend(running_part& r) noexcept {
+  if (__builtin_expect(r.budget <= 1, 0)) return false;
+  --r.budget;
+  return true;
+}
+
+// Whether a call that need not wait is made without asking the library if there is something to hear of.
 inline bool undisturbed() noexcept {
-  const fiber_place* place = running;
-  return place != nullptr && (*place)->pending == 0;
+  running_part* r = running;
+  return r != nullptr && r->fiber->pending == 0 && spend(*r);
+}
+
+// The same for locks, whose fast way is the fastest there is, and the only one of a thread without fibers.
+// While the process has one thread only what is counted can interrupt.
+inline bool may_lock_at_once() noexcept {
+  if (__builtin_expect(listening != 0, 0)) return false;
+  if (single_threaded()) return true;
+  running_part* r = running;
+  return r == nullptr || spend(*r);
 }
 
 // Who calls, as the owner of a lock: even, and never 0. The running fiber's record; where none of coir's runs
 // (no scheduler yet, or a guest's fibers) something of the thread.
 inline std::uintptr_t owner_mark() noexcept {
-  const fiber_place* place = running;
-  if (__builtin_expect(place != nullptr, 1)) return reinterpret_cast<std::uintptr_t>(*place);
+  const running_part* r = running;
+  if (__builtin_expect(r != nullptr, 1)) return reinterpret_cast<std::uintptr_t>(r->fiber);
   return reinterpret_cast<std::uintptr_t>(&running);
 }
 
