@@ -378,6 +378,10 @@ fiber* scheduler::wait_for_ready() noexcept {
     if (!mail().empty()) mail().deliver_all();
     if (!queue_.empty()) break;
     base::nanoseconds until = timers_.next();
+    if (until <= seen_now_) {  // a sleep of no time takes the kernel fifty microseconds
+      poll_kernel();
+      continue;
+    }
     if ((io_ == nullptr || !io_->busy()) && mail().linger(until)) continue;
     if (until == base::never && external_ == 0 && detail::single_threaded() &&
         (io_ == nullptr || io_->pending() == 0) && up.deadlock != nullptr && up.deadlock(*this))
@@ -408,7 +412,8 @@ fiber* scheduler::wait_for_ready() noexcept {
 }
 
 void scheduler::wait_once(base::nanoseconds until) noexcept {
-  if (!mail().empty()) return poll();  // what arrived may have made a guest fiber ready
+  // What arrived, or was due before, may have made a guest fiber ready.
+  if (!mail().empty() || timers_.next() <= seen_now_) return poll();
   if (__builtin_expect(io_ != nullptr && io_->stopgap(), 0)) replace_stopgap();
   fall_asleep();
   const bool interrupted = mail().sleep(io_.get(), std::min(until, timers_.next()));

@@ -185,6 +185,8 @@ class scheduler {
     seen_now_ = __builtin_expect(virtual_now_ != nullptr, 0) ? *virtual_now_ : base::monotonic_now();
     return seen_now_;
   }
+  // Whether a deadline that was made by `now` is over.
+  bool is_past(base::nanoseconds deadline) const noexcept { return deadline <= seen_now_; }
   void add_timer(timer* t) noexcept {
     watch();
     timers_.add(t, seen_now_);

@@ -105,3 +105,26 @@ TEST_CASE("hearing: who computes is cancelled by a function that a signal calls"
     }
   });
 }
+
+TEST_CASE("hearing: a wait of no time takes no sleep") {
+  on_thread([] {
+    if (GENERATE(false, true)) open_reactor();
+    coir::event never;
+    coir::channel<int> nothing;
+    coir::mutex held;
+    held.lock();
+    const auto sleeps = [] {
+      rusage used;
+      ::getrusage(RUSAGE_THREAD, &used);
+      return used.ru_nvcsw;  // how often the thread has waited for something
+    };
+    const long before = sleeps();
+    for (int i = 0; i < 2'000; ++i) {
+      CHECK_FALSE(never.wait_for(0s));
+      CHECK_FALSE(nothing.pop_for(0s));
+      CHECK_FALSE(held.try_lock_for(0s));
+    }
+    CHECK(sleeps() - before < 600);
+    held.unlock();
+  });
+}
