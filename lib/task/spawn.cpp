@@ -181,8 +181,11 @@ namespace {
 COIR_FIRST_STEP switch_request begin_join(wait_frame& frame, fiber_base* base) {
   sched::fiber* f = record(base);
   scheduler& s = scheduler::ensure();
+  if (f->done()) {
+    wait::pass_by(s);
+    return {nullptr, nullptr};
+  }
   const wait::mode m = wait::begin_wait(s);
-  if (f->done()) return {nullptr, nullptr};
   if (__builtin_expect(f == s.current(), 0)) refuse_own_join(*f);
   auto* w = ::new (frame.bytes) wait::queued_waiter(s);
   f->joiners.lock.lock();
@@ -203,8 +206,11 @@ void finish_join(wait_frame& frame, fiber_base* base) {
 bool join_fiber_until(fiber_base* base, std::int64_t deadline_ns) {
   sched::fiber* f = record(base);
   scheduler& s = scheduler::ensure();
+  if (f->done()) {
+    wait::pass_by(s);
+    return true;
+  }
   const wait::mode m = wait::begin_wait(s);
-  if (f->done()) return true;
   if (__builtin_expect(f == s.current(), 0)) refuse_own_join(*f);
   wait::queued_waiter w(s);
   f->joiners.lock.lock();

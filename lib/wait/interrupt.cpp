@@ -198,6 +198,12 @@ void throw_pending(sched::fiber& f) {
   if (f.home->unwinding(f) == 0 || first_expired(f) != nullptr) throw_interrupt(f);
 }
 
+void pass_by(sched::scheduler& s) {
+  s.attend();
+  sched::fiber& f = *s.current();
+  if (__builtin_expect((f.pending & ~timeout_expired) != 0, 0) && !s.unwinding()) throw_interrupt(f);
+}
+
 mode begin_wait_unwinding(sched::fiber& f) {
   throw_if_interrupted(f);
   const unsigned depth = f.home->unwinding(f);

@@ -70,6 +70,8 @@ inline mode begin_call(sched::scheduler& s, sched::fiber& self) {
 inline mode begin_call(sched::scheduler& s) {
   return begin_call(s, *s.current());
 }
+// A call that need not wait: as begin_wait, but a limit whose time is over is none of its.
+void pass_by(sched::scheduler& s);
 // After such a wait: throws if `o` is `interrupted`.
 inline void end_wait(sched::scheduler& s, outcome o) {
   if (__builtin_expect(o == outcome::interrupted, 0)) throw_interrupt(*s.current());
