@@ -3,11 +3,12 @@
 // Who selects has one waiter (wait::chooser) and, in the list of each thing, a choice of it; to claim a
 // choice is to claim the chooser. So exactly one case happens, decided where every other wait is decided.
 //
-//   1. Try each case by itself, with its own list locked, from a random one on in a random direction: among
-//      several that are ready no one is always first. Nobody can have claimed the chooser: there is none yet.
+//   1. Try each case by itself, with its own list locked, in a random order: of those that are ready each is
+//   as
+//      likely as any other. Nobody can have claimed the chooser: there is none yet.
 //   2. If none was ready: `otherwise`, if there is one.
 //   3. Watch the descriptors. They report to this thread only, and not before it parks.
-//   4. Lock all lists, in the order of their addresses. Try each case again, from the same one on; if it
+//   4. Lock all lists, in the order of their addresses. Try each case again; if it
 //      happens, stop watching: done. Otherwise put a choice into each list. Unlock.
 //      No case is tried while a choice is in a list, so a select never meets itself, and two selects with
 //      complementary cases cannot miss each other: the later one finds the choices of the earlier.
@@ -26,12 +27,14 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 
 #include "base/raw.hpp"
+#include "base/ticks.hpp"
 #include "coir/detail/queue_core.hpp"
 #include "coir/event.hpp"
 #include "sync/channel_core.hpp"
@@ -133,27 +136,54 @@ wait::choice& choice_of(const select_set& set, std::size_t i) noexcept {
   return *std::launder(reinterpret_cast<wait::choice*>(set.places[i].bytes));
 }
 
-// The index of the first case of which `f(case)` holds, from a random one on in a random direction.
-template <class F>
-std::optional<std::size_t> find(const select_set& set, std::uint64_t random, F f) {
-  std::size_t i = static_cast<std::size_t>(((random >> 32) * set.count) >> 32);
-  const bool upwards = (random & 1) != 0;
-  for (std::size_t left = set.count; left != 0; --left) {
-    if (f(*set.cases[i])) return i;
-    if (upwards)
-      i = i + 1 == set.count ? 0 : i + 1;
-    else
-      i = i == 0 ? set.count - 1 : i - 1;
-  }
-  return std::nullopt;
-}
-
+// xorshift64 (Marsaglia, 2003), seeded for each thread by when and where it began.
 std::uint64_t next_random() noexcept {
-  static thread_local std::uint64_t state __attribute__((tls_model("initial-exec"))) = 0x9e3779b97f4a7c15;
+  static thread_local std::uint64_t state __attribute__((tls_model("initial-exec"))) = 0;
+  if (__builtin_expect(state == 0, 0))
+    state = (base::ticks() ^ reinterpret_cast<std::uintptr_t>(&state)) * 0x9e3779b97f4a7c15 | 1;
   state ^= state << 13;
   state ^= state >> 7;
   state ^= state << 17;
   return state;
+}
+
+// The cases of a set in a random order, each of all orders as likely as any other, drawn as far as it is
+// asked for (Fisher and Yates; Knuth, vol. 2, 3.4.2, algorithm P). Kept where the choices will be.
+class random_order {
+ public:
+  explicit random_order(const select_set& set) noexcept : set_(set) {
+    for (std::size_t i = 0; i < set.count; ++i) put(i, i);
+  }
+  // At most as often as there are cases.
+  std::size_t next() noexcept {
+    const std::size_t left = set_.count - drawn_;
+    const std::size_t at = drawn_ + static_cast<std::size_t>(((next_random() >> 32) * left) >> 32);
+    const std::size_t drawn = at_place(at);
+    put(at, at_place(drawn_++));
+    return drawn;
+  }
+
+ private:
+  void put(std::size_t place, std::size_t index) noexcept {
+    ::new (set_.places[place].bytes) std::size_t(index);
+  }
+  std::size_t at_place(std::size_t place) const noexcept {
+    return *std::launder(reinterpret_cast<const std::size_t*>(set_.places[place].bytes));
+  }
+
+  const select_set& set_;
+  std::size_t drawn_ = 0;
+};
+
+// The index of the first case, in a random order, of which `f(case)` holds.
+template <class F>
+std::optional<std::size_t> find(const select_set& set, F f) {
+  random_order order(set);
+  for (std::size_t left = set.count; left != 0; --left) {
+    const std::size_t i = order.next();
+    if (f(*set.cases[i])) return i;
+  }
+  return std::nullopt;
 }
 
 bool watched(const case_base& c) noexcept {
@@ -282,13 +312,12 @@ struct first_deadline {
 
 // Steps 3 to 7. Empty: from 1.
 std::optional<std::size_t> wait_for_one(const select_set& set, const first_deadline& until,
-                                        std::uint64_t random, sched::scheduler& s, wait::mode m) {
+                                        sched::scheduler& s, wait::mode m) {
   wait::chooser who(s);
   watches descriptors(set, who, s);
   {
     const all_locked lists(set);
-    if (const auto ready =
-            find(set, random, [](case_base& c) { return select_core::happens<not_locking>(c); }))
+    if (const auto ready = find(set, [](case_base& c) { return select_core::happens<not_locking>(c); }))
       return ready;
     for (std::size_t i = 0; i < set.count; ++i) {
       wait_list* l = select_core::waiting(*set.cases[i]);
@@ -323,15 +352,14 @@ std::size_t choose(const select_set& set) {
   std::optional<first_deadline> until;
   for (;;) {
     const wait::mode m = wait::begin_call(s);
-    const std::uint64_t random = next_random();
-    if (const auto now = find(set, random, [&](case_base& c) {
+    if (const auto now = find(set, [&](case_base& c) {
           return c.kind < case_kind::readable ? select_core::happens<sync::list_guard>(c) : is_ready(c, s);
         }))
       return *now;
     for (std::size_t i = 0; i < set.count; ++i)
       if (set.cases[i]->kind == case_kind::otherwise) return i;
     if (!until) until.emplace(set, s);
-    if (const auto won = wait_for_one(set, *until, random, s, m)) return *won;
+    if (const auto won = wait_for_one(set, *until, s, m)) return *won;
   }
 }
 

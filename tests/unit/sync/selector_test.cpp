@@ -1,5 +1,6 @@
 #include <coir/coir.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -69,4 +70,30 @@ TEST_CASE_METHOD(virtual_time, "selector: a push happens once") {
   CHECK(q.size() == 1);
   const auto item = q.pop();
   CHECK(**item == 3);
+}
+
+TEST_CASE_METHOD(virtual_time, "selector: each case that is possible is as likely as any other") {
+  const auto spread = [](std::size_t cases, const std::vector<std::size_t>& ready) {
+    std::vector<std::unique_ptr<coir::event>> events;
+    coir::selector s;
+    for (std::size_t i = 0; i < cases; ++i) {
+      events.push_back(std::make_unique<coir::event>());
+      s.add(on_set(*events.back()));
+    }
+    for (const std::size_t i : ready) events[i]->set();
+    std::vector<int> times(cases);
+    for (int i = 0; i < 20'000; ++i) ++times[s.wait()];
+    int least = 20'000, most = 0;
+    for (const std::size_t i : ready) {
+      least = std::min(least, times[i]);
+      most = std::max(most, times[i]);
+    }
+    return static_cast<double>(least) / most;
+  };
+  // With 4,000 each at the least, two thirds are out of reach of chance.
+  CHECK(spread(2, {0, 1}) > 0.66);
+  CHECK(spread(10, {0, 1}) > 0.66);
+  CHECK(spread(4, {2, 3}) > 0.66);
+  CHECK(spread(100, {0, 1, 2, 3, 4}) > 0.66);
+  CHECK(spread(100, {0, 1, 50}) > 0.66);
 }

@@ -259,3 +259,17 @@ TEST_CASE("select: a descriptor that is closed meanwhile is an error that names 
   INFO(text);
   CHECK(contains(text, "coir::select"));
 }
+
+TEST_CASE("select: threads do not choose alike") {
+  const auto choices = [] {
+    std::string made;
+    on_thread([&] {
+      coir::event a, b, c;
+      a.set(), b.set(), c.set();
+      for (int i = 0; i < 40; ++i) made += std::to_string(coir::select(on_set(a), on_set(b), on_set(c)));
+    });
+    return made;
+  };
+  const std::string first = choices(), second = choices();
+  CHECK(first != second);
+}
