@@ -240,8 +240,9 @@ class fiber {
   /// until it ends; patched libc calls return -1 with ECANCELED. A fiber that has not begun never will. No
   /// effect on one that has ended. Never suspends; any thread.
   void cancel() const { detail::cancel_fiber(checked("cancel")); }
-  /// Makes the fiber's present or next coir call throw `error`, once. std::invalid_argument if `error` is
-  /// null.
+  /// Makes the fiber's present or next coir call throw `error`, once; those raised before it come first.
+  /// std::invalid_argument if `error` is null; std::bad_alloc, and nothing is raised then. Never suspends;
+  /// any thread.
   void raise(std::exception_ptr error) const { detail::raise_in_fiber(checked("raise"), std::move(error)); }
   /// The same with an exception object.
   template <class E>

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "base/clock.hpp"
 #include "base/inbox.hpp"
@@ -50,6 +51,12 @@ struct link_list : base::list<link> {
   std::uint32_t running_in = 0;  // which process runs them
 };
 
+// What fiber::raise is to have thrown.
+struct raised_error {
+  std::exception_ptr error;
+  std::unique_ptr<raised_error> next;
+};
+
 struct fiber : detail::fiber_base {
   std::uint64_t id = 0;
   detail::wait_list joiners;  // fibers in join(); guarded by its lock, as is the step to `done`
@@ -58,7 +65,7 @@ struct fiber : detail::fiber_base {
   context::stack stack;
   char* name = nullptr;                     // heap copy, or null
   wait::timeout_scope* timeouts = nullptr;  // innermost first
-  std::exception_ptr raised;                // by fiber::raise, not yet thrown
+  raised_error* raised = nullptr;           // by fiber::raise, not yet thrown: the first is the next
   link_list* links = nullptr;               // on_done; guarded by joiners.lock
   void* locals = nullptr;                   // its coir::local objects: lib/task/data.hpp
   void* values = nullptr;                   // the coir::inherited ones it sees

@@ -206,7 +206,7 @@ void scheduler::clean(fiber& f) noexcept {
   f.name = nullptr;
   delete f.links;
   f.links = nullptr;
-  f.raised = nullptr;
+  delete std::exchange(f.raised, nullptr);
   f.timeouts = nullptr;
   f.shield_depth = f.patch_off_depth = 0;
   f.has_signal_mask = false;

@@ -18,19 +18,30 @@ namespace {
 // "End what `f` does" from another thread.
 struct interrupt_message : base::inbox_node {
   sched::fiber* target;
-  std::exception_ptr error;
+  std::unique_ptr<sched::raised_error> error;
 };
+
+void append(sched::fiber& f, std::unique_ptr<sched::raised_error> error) noexcept {
+  if (f.raised == nullptr) {
+    f.raised = error.release();
+    return;
+  }
+  sched::raised_error* last = f.raised;
+  while (last->next != nullptr) last = last->next.get();
+  last->next = std::move(error);
+}
 
 void deliver_message(base::inbox_node* node) noexcept {
   const std::unique_ptr<interrupt_message> m(static_cast<interrupt_message*>(node));
   if (!m->target->done()) {
-    if (m->error != nullptr) m->target->raised = m->error;
-    deliver(*m->target, m->error != nullptr ? raise : cancel);
+    const bool raises = m->error != nullptr;
+    if (raises) append(*m->target, std::move(m->error));
+    deliver(*m->target, raises ? raise : cancel);
   }
   detail::release(m->target);
 }
 
-void send(sched::fiber& f, std::exception_ptr error) {
+void send(sched::fiber& f, std::unique_ptr<sched::raised_error> error) {
   auto m = std::make_unique<interrupt_message>();
   m->deliver = deliver_message;
   m->target = &f;
@@ -162,8 +173,10 @@ void cancel_fiber(sched::fiber& f) noexcept {
 
 void raise_in_fiber(sched::fiber& f, std::exception_ptr error) {
   if (f.done()) return;
-  if (f.home != sched::scheduler::existing()) return send(f, std::move(error));
-  f.raised = std::move(error);
+  auto raised = std::make_unique<sched::raised_error>();
+  raised->error = std::move(error);
+  if (f.home != sched::scheduler::existing()) return send(f, std::move(raised));
+  append(f, std::move(raised));
   deliver(f, raise);
 }
 
@@ -182,9 +195,11 @@ void throw_interrupt(sched::fiber& f) {
   const std::uint8_t now = heard(f);
   if ((now & cancel) != 0) throw cancelled();
   if ((now & raise) != 0) {
-    f.interrupts = static_cast<std::uint8_t>(f.interrupts & ~raise);
+    const std::unique_ptr<sched::raised_error> first(f.raised);
+    f.raised = first->next.release();
+    if (f.raised == nullptr) f.interrupts = static_cast<std::uint8_t>(f.interrupts & ~raise);
     refresh(f);
-    std::rethrow_exception(std::exchange(f.raised, nullptr));
+    std::rethrow_exception(std::move(first->error));
   }
   timeout_scope* scope = first_expired(f);
   COIR_CHECK(scope != nullptr);

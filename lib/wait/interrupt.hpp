@@ -3,8 +3,8 @@
 //
 // fiber::interrupts holds all that is pending; fiber::pending the part that is deliverable now, so that a
 // wait tests one byte. Both are touched by the fiber's own thread only; other threads send a message.
-// Cancellation and timeouts are sticky: every wait fails until the fiber ends or the scope is left. A raised
-// exception is thrown once.
+// Cancellation and timeouts are sticky: every wait fails until the fiber ends or the scope is left. Raised
+// exceptions are thrown once each, in the order of raising.
 //
 // While the stack of the fiber unwinds, its waits are destructors' clean-up, out of which nothing may be
 // thrown: they hear only of the timeouts made inside, in which what is thrown can be caught. Deadlock alone

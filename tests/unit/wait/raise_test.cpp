@@ -1,6 +1,7 @@
 // Exceptions raised in a fiber by another.
 #include <coir/coir.hpp>
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -68,4 +69,35 @@ TEST_CASE_METHOD(virtual_time, "raise: null is an invalid argument") {
   f.join();
   f.raise(1);  // no effect: it has ended
   CHECK(f.successful());
+}
+
+TEST_CASE_METHOD(virtual_time, "raise: a second one does not take the place of the first") {
+  std::string heard;
+  auto f = coir::spawn([&] {
+    for (int i = 0; i < 3; ++i) {
+      try {
+        this_fiber::sleep_for(1ms);
+        heard += "- ";
+      } catch (const std::runtime_error& e) {
+        heard += std::string(e.what()) + " ";
+      }
+    }
+  });
+  this_fiber::yield();
+  f.raise(std::runtime_error("first"));
+  f.raise(std::runtime_error("second"));
+  f.join();
+  CHECK(heard == "first second - ");
+}
+
+TEST_CASE_METHOD(virtual_time, "raise: what nobody heard of goes with the fiber") {
+  const auto kept = std::make_shared<int>(1);
+  {
+    auto f = coir::spawn([] { this_fiber::yield(); });
+    f.raise(kept);
+    f.raise(kept);
+    f.cancel();
+    f.join();
+  }
+  CHECK(kept.use_count() == 1);
 }
