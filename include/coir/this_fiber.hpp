@@ -35,7 +35,9 @@ void sleep_for(std::chrono::duration<Rep, Period> d) {
 /// Sleeps until the point `t` of any clock; a past one yields. Suspends. Throws as sleep_for.
 template <class Clock, class Duration>
 void sleep_until(std::chrono::time_point<Clock, Duration> t) {
-  while (Clock::now() < t) detail::sleep_until_ns(detail::deadline_at(t));
+  do {
+    detail::sleep_until_ns(detail::deadline_at(t));
+  } while (detail::is_ahead(t));
 }
 
 /// The fiber's number; no other fiber of the process has had it. Never suspends.

@@ -1,6 +1,7 @@
 // Handles: get, join, ready, on_done, and what happens to exceptions.
 #include <coir/coir.hpp>
 
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -261,4 +262,55 @@ TEST_CASE_METHOD(virtual_time, "on_done: runs for cancelled fibers too") {
   f.cancel();
   f.join();
   CHECK(called);
+}
+
+TEST_CASE_METHOD(virtual_time, "handle: times that are no numbers are invalid arguments") {
+  constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  const std::chrono::duration<double> d(none);
+  auto f = coir::spawn([] { this_fiber::sleep_for(1s); });
+  CHECK(throws<std::invalid_argument>([&] { f.join_for(d); }));
+  CHECK(throws<std::invalid_argument>([&] { this_fiber::sleep_for(d); }));
+  CHECK(throws<std::invalid_argument>([&] { const coir::timeout t(d); }));
+  CHECK(throws<std::invalid_argument>([&] { coir::queue<int>().pop_for(d); }));
+  CHECK(elapsed() == 0ns);
+  using point = std::chrono::time_point<virtual_time::time_source, std::chrono::duration<double>>;
+  CHECK_FALSE(f.join_until(point(d)));  // it has passed, as far as anybody can say
+  CHECK(elapsed() == 0ns);
+  f.join();
+}
+
+namespace {
+struct coarse {
+  using duration = std::chrono::hours;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<coarse>;
+  static time_point now() { return time_point(1h); }
+};
+}  // namespace
+
+TEST_CASE_METHOD(virtual_time, "handle: the end of time of a coarse clock has not come") {
+  bool woke = false;
+  auto f = coir::spawn([&] {
+    this_fiber::sleep_until(std::chrono::time_point<virtual_time::time_source, std::chrono::hours>::max());
+    woke = true;
+  });
+  auto g = coir::spawn([&] {
+    this_fiber::sleep_until(coarse::time_point::max());
+    woke = true;
+  });
+  this_fiber::sleep_for(24h);
+  CHECK_FALSE(woke);
+  f.cancel();
+  g.cancel();
+  f.join();
+  g.join();
+}
+
+TEST_CASE_METHOD(virtual_time, "sleep_until: a past point lets the others run") {
+  bool ran = false;
+  auto f = coir::spawn([&] { ran = true; });
+  this_fiber::sleep_until(virtual_time::time_source::now() - 1h);
+  CHECK(ran);
+  f.join();
 }

@@ -46,6 +46,8 @@ const std::vector<call_kind>& call_kinds() {
       {"check_cancelled", true, [](plenty&) { this_fiber::check_cancelled(); }},
       {"yield", true, [](plenty&) { this_fiber::yield(); }},
       {"sleep_for none", true, [](plenty&) { this_fiber::sleep_for(0s); }},
+      {"sleep_until the past", true,
+       [](plenty&) { this_fiber::sleep_until(virtual_time::time_source::now() - 1s); }},
       {"queue push and pop", true,
        [](plenty& p) {
          p.queue.push(1);
