@@ -25,8 +25,9 @@ coir_fiber* coir_spawn(void* (*function)(void*), void* argument);
 /**
  * Waits until `fiber` has ended, releases the handle, and stores what its function returned in `*result`
  * unless that is NULL. Suspends. Returns 0, or an errno and leaves the handle valid: ECANCELED or ETIMEDOUT
- * (the caller's wait was interrupted), EDEADLK (it is the caller itself). If the fiber was cancelled before
- * it began, `*result` is NULL.
+ * (the caller's wait was interrupted), EDEADLK (it is the caller itself, or the caller is the main fiber and
+ * nothing can ever wake one of the process's fibers: all were described on stderr). If the fiber was
+ * cancelled before it began, `*result` is NULL.
  */
 int coir_join(coir_fiber* fiber, void** result);
 

@@ -17,7 +17,8 @@ namespace coir {
 class cancelled {};
 
 /// Thrown in the main fiber when no fiber of the process can ever run again; every fiber has been described
-/// on stderr before.
+/// on stderr before. Looked for only as long as the process has never had a second thread, which might wake
+/// one; thread_pool, offload and calls that are made on helper threads begin some.
 class deadlock : public std::exception {
  public:
   /// Says so in words.

@@ -33,6 +33,8 @@ int as_errno(F&& f) noexcept {
     return ETIMEDOUT;
   } catch (const std::system_error& e) {
     return e.code().value();
+  } catch (const coir::deadlock&) {
+    return EDEADLK;
   } catch (const std::bad_alloc&) {
     return ENOMEM;
   } catch (const std::invalid_argument&) {

@@ -7,6 +7,7 @@
 
 #include "catch.hpp"
 #include "support/process.hpp"
+#include "support/sanitized.hpp"
 #include "support/virtual_time.hpp"
 
 using namespace unit;
@@ -117,3 +118,25 @@ TEST_CASE_METHOD(virtual_time, "C: an exception raised by C++ code ends a wait w
   f.join();
   CHECK(error == ECANCELED);
 }
+
+#ifndef COIR_TSAN  // with which coir takes every process for one of several threads, which might wake one
+TEST_CASE_METHOD(virtual_time, "C: a join that can never end is EDEADLK, and leaves the handle valid") {
+  static coir::event* never;
+  coir::event event;
+  never = &event;
+  coir_fiber* f = coir_spawn(
+      [](void*) -> void* {
+        never->wait();
+        return nullptr;
+      },
+      nullptr);
+  int error = 0;
+  {
+    const captured_stderr err;
+    error = coir_join(f, nullptr);
+  }
+  CHECK(error == EDEADLK);
+  event.set();
+  CHECK(coir_join(f, nullptr) == 0);
+}
+#endif
