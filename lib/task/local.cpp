@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -11,6 +12,7 @@
 
 #include "base/check.hpp"
 #include "task/data.hpp"
+#include "wait/describe.hpp"
 
 namespace coir::detail {
 
@@ -30,6 +32,7 @@ struct local_table {
   };
   std::vector<entry> entries;
   local_object* newest = nullptr;
+  local_table* next_left_behind = nullptr;
 
   void take_out(local_object& o) noexcept {
     entries[o.place] = {};
@@ -60,14 +63,28 @@ void destroy(sched::fiber& f, local_object* o) noexcept {
   o->destroy(o);
 }
 
-void destroy_locals(sched::fiber& f) noexcept {
+// At most `left` of them, which goes down; true if that was all.
+bool destroy_locals(sched::fiber& f, unsigned& left) noexcept {
   local_table* t = table_of(f);
   while (local_object* o = t->newest) {
+    if (left == 0) return false;
+    --left;
     t->take_out(*o);
     destroy(f, o);  // may make others
   }
   f.locals = nullptr;
   delete t;
+  return true;
+}
+
+// What is never destroyed is not lost either, for who looks for leaks.
+std::atomic<local_table*> left_behind{nullptr};
+void leave_behind(sched::fiber& f) noexcept {
+  local_table* t = table_of(f);
+  t->next_left_behind = left_behind.load(std::memory_order_relaxed);
+  while (!left_behind.compare_exchange_weak(t->next_left_behind, t, std::memory_order_relaxed)) {
+  }
+  f.locals = nullptr;
 }
 
 }  // namespace
@@ -139,6 +156,11 @@ void local_key::reset() const noexcept {
 
 namespace coir::task {
 
+namespace {
+// As PTHREAD_DESTRUCTOR_ITERATIONS: destructors that revive one another must come to an end.
+constexpr unsigned most_at_an_end = 100'000;
+}  // namespace
+
 void end_data_with_thread() {
   struct main_data {
     ~main_data() {
@@ -150,9 +172,17 @@ void end_data_with_thread() {
 }
 
 void end_data(sched::fiber& self) noexcept {
+  unsigned left = most_at_an_end;
   while (self.locals != nullptr || self.values != nullptr) {  // destructors of either may make the other
-    if (self.locals != nullptr) detail::destroy_locals(self);
+    if (self.locals != nullptr && !detail::destroy_locals(self, left)) {
+      base::write_text(2,
+                       "coir: the destructors of a fiber's coir::local objects make such objects again and "
+                       "again: what is left after 100000 is not destroyed\n");
+      sched::describe(2, self);
+      detail::leave_behind(self);
+    }
     detail::context(static_cast<detail::context_values*>(std::exchange(self.values, nullptr)));
+    if (left != 0) --left;
   }
 }
 

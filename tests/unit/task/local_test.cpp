@@ -8,6 +8,7 @@
 
 #include "catch.hpp"
 #include "support/counted.hpp"
+#include "support/process.hpp"
 #include "support/virtual_time.hpp"
 
 using namespace unit;
@@ -253,4 +254,36 @@ TEST_CASE_METHOD(virtual_time, "local: destructors in a cancelled fiber may wait
   f.cancel();
   f.join();
   CHECK(ended == 3);
+}
+
+namespace {
+
+// Made again by its own destructor's end.
+struct phoenix {
+  static inline coir::local<phoenix>* all = nullptr;
+  static inline int destroyed = 0;
+  bool rises = false;
+  ~phoenix() {
+    if (!rises) return;
+    ++destroyed;
+    (**all).rises = true;
+  }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(virtual_time, "local: objects that make each other again are left behind, and told of") {
+  coir::local<phoenix> own;
+  phoenix::all = &own;
+  std::string said;
+  {
+    const captured_stderr err;
+    auto f = coir::spawn(coir::attributes{.name = "phoenix"}, [&] { own->rises = true; });
+    f.join();
+    said = err.text();
+  }
+  CHECK(phoenix::destroyed >= 1000);
+  CHECK(phoenix::destroyed <= 1'000'000);
+  CHECK(contains(said, "coir::local"));
+  CHECK(contains(said, "\"phoenix\""));
 }
