@@ -241,7 +241,7 @@ void scheduler::entry(context::transfer from) noexcept {
   s.queue_.give_up();
   if (__builtin_expect(s.run_down_ | s.main_left_behind_, 0) && s.live_ == 0) {
     if (s.main_left_behind_) std::exit(0);  // as a process whose last thread ends
-    s.ready(&s.main_);
+    up.ran_down(s);
   }
   s.count_switch();
   fiber* to = s.queue_.empty() ? s.wait_for_ready() : s.queue_.pop();

@@ -302,6 +302,10 @@ class scheduler {
 
   // Main fiber only: runs the others until none is left.
   void run_down() noexcept;  // returns early only if made ready by a deadlock
+  // The same for who waits by himself between the two, and is told by upcalls::ran_down; false if there are
+  // none.
+  bool begin_run_down() noexcept { return run_down_ = live_ != 0; }
+  void end_run_down() noexcept { run_down_ = false; }
   bool running_down() const noexcept { return run_down_; }
   // The main fiber; where a fork left that in the parent the oldest, at first the one that forked.
   fiber& foremost() noexcept { return main_left_behind_ ? *fiber_of(fibers_.prev) : main_; }

@@ -27,6 +27,8 @@ struct upcalls {
   void (*late_wakes)() noexcept = nullptr;
   // In the child of a fork: `current` is the only fiber left, and no timer is armed any more. (lib/wait)
   void (*forked)(fiber& current) noexcept = nullptr;
+  // The last fiber that the main one waits for has ended. (lib/wait)
+  void (*ran_down)(scheduler& s) noexcept = nullptr;
   // There too, at first and with all signals blocked: all mailboxes were emptied. (lib/task)
   void (*mail_lost)() noexcept = nullptr;
 };

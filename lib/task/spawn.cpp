@@ -255,8 +255,20 @@ void check_run_context() {
     throw std::logic_error("coir::run: called on a fiber: expected a thread's main fiber");
 }
 
-void wait_for_all_fibers() {
-  scheduler::ensure().run_down();
+void run_to_end(fiber_base* first) {
+  scheduler& s = scheduler::ensure();
+  try {
+    const wait::mode m = wait::begin_wait(s);
+    wait::waiter w(s);
+    if (s.begin_run_down()) wait::end_wait(s, wait::park(w, "run", m));
+  } catch (...) {
+    s.end_run_down();
+    cancel_fiber(first);
+    const this_fiber::shield during;
+    join_fiber(first);
+    throw;
+  }
+  s.end_run_down();
 }
 
 }  // namespace coir::detail

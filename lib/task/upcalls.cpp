@@ -12,6 +12,7 @@ constinit const upcalls up = {task::body,
                               task::thread_ends,
                               wait::lot::wake_late_on_plain_thread,
                               wait::rearm_after_fork,
+                              wait::on_ran_down,
                               task::mail_lost};
 
 }  // namespace coir::sched

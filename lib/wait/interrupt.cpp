@@ -68,7 +68,7 @@ bool on_deadlock(sched::scheduler& s) noexcept {
   if (&main == &s.main()) sched::describe(2, main);
   for (base::list_node* n = s.fibers().next; n != &s.fibers(); n = n->next)
     sched::describe(2, *sched::fiber_of(n));
-  if (s.running_down()) {
+  if (s.running_down() && main.waiting == nullptr) {
     main.interrupts = static_cast<std::uint8_t>(main.interrupts | deadlock_found);
     refresh(main);
     s.ready(&main);
@@ -123,6 +123,14 @@ void on_signal(sched::scheduler& s, bool asleep) noexcept {
   if (end_wait(s.main())) return;
   for (base::list_node* n = s.fibers().prev; n != &s.fibers(); n = n->prev)
     if (end_wait(*sched::fiber_of(n))) return;
+}
+
+void on_ran_down(sched::scheduler& s) noexcept {
+  waiter* w = s.main().waiting;
+  if (w == nullptr)
+    s.ready(&s.main());
+  else if (w->claim(outcome::notified))
+    w->wake();
 }
 
 // A thread ends while fibers of it have not: they are cancelled and run to their ends.

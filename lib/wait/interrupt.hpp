@@ -147,6 +147,7 @@ void rearm_after_fork(sched::fiber& f) noexcept;
 
 // What sched::upcalls asks for.
 bool on_deadlock(sched::scheduler& s) noexcept;
+void on_ran_down(sched::scheduler& s) noexcept;
 void on_signal(sched::scheduler& s, bool asleep) noexcept;
 void on_thread_end(sched::scheduler& s) noexcept;
 

@@ -72,3 +72,42 @@ TEST_CASE_METHOD(virtual_time, "run: on a fiber it is a logic error, and the fun
   settle();
   CHECK_FALSE(ran);
 }
+
+TEST_CASE_METHOD(virtual_time, "run: a limit around it ends it in time, and the function with it") {
+  bool cleaned_up = false, other_ended = false;
+  auto other = coir::spawn([&] {
+    this_fiber::sleep_for(350ms);
+    other_ended = true;
+  });
+  const auto result = coir::with_timeout(100ms, [&] {
+    return coir::run([&] {
+      struct last {
+        bool& ran;
+        ~last() { ran = true; }
+      } const at_end{cleaned_up};
+      this_fiber::sleep_for(1h);
+      return 1;
+    });
+  });
+  CHECK_FALSE(result);
+  CHECK(elapsed() == 100ms);
+  CHECK(cleaned_up);
+  CHECK_FALSE(other_ended);
+  other.join();
+}
+
+TEST_CASE_METHOD(virtual_time, "run: its result is had though a limit passes at the last moment") {
+  const auto result = coir::with_timeout(10ms, [&] {
+    return coir::run([&] {
+      this_fiber::sleep_for(1ms);
+      compute(20ms);
+      return 1;
+    });
+  });
+  CHECK(result == 1);
+}
+
+TEST_CASE_METHOD(virtual_time, "run: may be called again after it was interrupted") {
+  CHECK_FALSE(coir::with_timeout(1ms, [] { coir::run([] { this_fiber::sleep_for(1h); }); }));
+  CHECK(coir::run([] { return 3; }) == 3);
+}
