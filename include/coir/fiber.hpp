@@ -24,16 +24,45 @@ class fiber;
 
 namespace detail {
 
-// The result's place, right below the record; T may be void.
+// Whether a result lies at the top of the fiber's stack.
 template <class T>
+inline constexpr bool is_small = sizeof(T) <= largest_payload / 2 && alignof(T) <= 64;
+template <>
+inline constexpr bool is_small<void> = true;
+
+// The result's place, right below the record; T may be void.
+template <class T, bool Small = is_small<T>>
 struct result_slot {
+  static constexpr bool is_trivial = std::is_trivially_destructible_v<T>;
   bool has_value = false;
   alignas(T) unsigned char bytes[sizeof(T)];
 
   T& value() noexcept { return *std::launder(reinterpret_cast<T*>(bytes)); }
+  template <class F>
+  void make(F&& f) {
+    ::new (static_cast<void*>(bytes)) T(f());
+    has_value = true;
+  }
+  void destroy() noexcept {
+    if (has_value) value().~T();
+  }
+};
+template <class T>
+struct result_slot<T, false> {
+  static constexpr bool is_trivial = false;
+  T* boxed = nullptr;
+
+  T& value() noexcept { return *boxed; }
+  template <class F>
+  void make(F&& f) {
+    boxed = new T(f());
+  }
+  void destroy() noexcept { delete boxed; }
 };
 template <>
-struct result_slot<void> {};
+struct result_slot<void> {
+  static constexpr bool is_trivial = true;
+};
 
 // A result that is a reference is kept as a pointer.
 template <class T>
@@ -64,8 +93,7 @@ struct payload {
   static void run(fiber_base* f, payload_step step) {
     if constexpr (!std::is_void_v<R>) {
       if (step == payload_step::dispose) {
-        result_slot<stored<R>>& r = result_of_fiber<R>(f);
-        if (r.has_value) r.value().~stored<R>();
+        result_of_fiber<R>(f).destroy();
         return;
       }
     }
@@ -77,12 +105,12 @@ struct payload {
     if constexpr (std::is_void_v<R>) {
       destroy.c();
     } else {
-      result_slot<stored<R>>& r = result_of_fiber<R>(f);
-      if constexpr (std::is_reference_v<R>)
-        ::new (static_cast<void*>(r.bytes)) stored<R>(std::addressof(destroy.c()));
-      else
-        ::new (static_cast<void*>(r.bytes)) R(destroy.c());
-      r.has_value = true;
+      result_of_fiber<R>(f).make([&]() -> stored<R> {
+        if constexpr (std::is_reference_v<R>)
+          return std::addressof(destroy.c());
+        else
+          return destroy.c();
+      });
     }
   }
 
@@ -91,7 +119,7 @@ struct payload {
   static void construct(fiber_base* f, C&& call) {
     if constexpr (!std::is_void_v<R>) {
       ::new (static_cast<void*>(&result_of_fiber<R>(f))) result_slot<stored<R>>;
-      if constexpr (!std::is_trivially_destructible_v<stored<R>>) f->flags |= has_result;
+      if constexpr (!result_slot<stored<R>>::is_trivial) f->flags |= has_result;
     }
     ::new (static_cast<void*>(below<Call>(f, offset))) Call(std::forward<C>(call));
   }
@@ -268,7 +296,11 @@ class fiber {
         [](void* context) {
           auto* c = static_cast<call*>(context);
           detail::retain(c->ended);
-          c->f(fiber(c->ended));
+          fiber ended(c->ended);
+          if constexpr (std::is_invocable_v<std::remove_cvref_t<F>&, fiber>)
+            c->f(std::move(ended));
+          else
+            c->f(ended);
         },
         [](void* context) noexcept { delete static_cast<call*>(context); }, box.get(), &id);
     (void)box.release();
@@ -336,8 +368,6 @@ template <class F, class... Args>
     else
       return fiber<result>(launch<result>(how, call{std::forward<F>(f), {std::forward<Args>(args)...}}));
   } else {
-    static_assert(sizeof(stored<result>) <= largest_payload / 2 && alignof(stored<result>) <= 64,
-                  "coir::spawn: the result is too large to live on a stack; return a std::unique_ptr to it");
     std::unique_ptr<call> box;
     if constexpr (sizeof...(Args) == 0)
       box.reset(new call{std::forward<F>(f)});

@@ -45,13 +45,26 @@ std::vector<std::ranges::range_value_t<Range>> wait_until_ns(const Range& handle
   return ended;
 }
 
+// A copy of its result; what cannot be copied is moved out.
+template <class Handle>
+auto result_taken_from(const Handle& h) {
+  using result = std::remove_cvref_t<result_of_handle<Handle>>;
+  if constexpr (std::is_copy_constructible_v<result>)
+    return result(h.get());
+  else
+    return result(std::move(h.get()));
+}
+
 template <class Handle>
 auto result_or_nothing(const Handle& h) {
   if constexpr (std::is_void_v<result_of_handle<Handle>>) {
     h.get();
     return std::tuple<>();
   } else {
-    return std::tuple<typename Handle::result_type>(h.get());
+    if constexpr (std::is_reference_v<typename Handle::result_type>)
+      return std::tuple<typename Handle::result_type>(h.get());
+    else
+      return std::tuple<typename Handle::result_type>(result_taken_from(h));
   }
 }
 
@@ -119,7 +132,8 @@ bool cancel_all_for(const Range& handles, std::chrono::duration<Rep, Period> d) 
   return wait_all_for(handles, d);
 }
 
-/// Waits for all handles of a range and returns their results in the order of the range (nothing for void).
+/// Waits for all handles of a range and returns their results in the order of the range (nothing for void):
+/// copies, or, of a type that cannot be copied, the results themselves, moved out of the handles.
 ///
 /// If one ends by an exception, that is rethrown at once, the first in time if several do; the others run on.
 /// Suspends. Throws also as wait_any.
@@ -135,7 +149,7 @@ auto gather(const Range& handles) {
   if constexpr (!std::is_void_v<result>) {
     std::vector<std::remove_cvref_t<result>> results;
     results.reserve(all.size());
-    for (const auto& h : all) results.push_back(h.get());
+    for (const auto& h : all) results.push_back(detail::result_taken_from(h));
     return results;
   }
 }

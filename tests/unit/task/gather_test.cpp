@@ -203,3 +203,16 @@ TEST_CASE_METHOD(virtual_time, "cancel_all_for: a negative time cancels nothing"
   CHECK(throws<std::invalid_argument>([&] { coir::cancel_all_for(fibers, -1ms); }));
   CHECK(fibers[0].get() == 1);
 }
+
+TEST_CASE_METHOD(virtual_time, "gather: moves results out that cannot be copied") {
+  std::vector<coir::fiber<std::unique_ptr<int>>> fibers;
+  for (int i = 0; i < 3; ++i) fibers.push_back(coir::spawn([i] { return std::make_unique<int>(i); }));
+  const std::vector<std::unique_ptr<int>> all = coir::gather(fibers);
+  REQUIRE(all.size() == 3);
+  CHECK(*all[0] + *all[1] + *all[2] == 3);
+
+  coir::promise<std::unique_ptr<int>> p;
+  p.set_value(std::make_unique<int>(4));
+  const auto [a, b] = coir::gather(coir::spawn([] { return std::make_unique<int>(5); }), p.get_future());
+  CHECK(*a + *b == 9);
+}

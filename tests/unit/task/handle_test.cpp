@@ -264,6 +264,17 @@ TEST_CASE_METHOD(virtual_time, "on_done: runs for cancelled fibers too") {
   CHECK(called);
 }
 
+TEST_CASE_METHOD(virtual_time, "on_done: a callback takes its handle in whatever way") {
+  int sum = 0;
+  auto f = coir::spawn([] { return 2; });
+  f.on_done([&](auto& ended) { sum += ended.get(); });
+  f.on_done([&](auto&& ended) { sum += ended.get(); });
+  f.on_done([&](coir::fiber<int> ended) { sum += ended.get(); });
+  f.on_done([&](const coir::fiber<int>& ended) { sum += ended.get(); });
+  f.join();
+  CHECK(sum == 8);
+}
+
 TEST_CASE_METHOD(virtual_time, "handle: times that are no numbers are invalid arguments") {
   constexpr double none = std::numeric_limits<double>::quiet_NaN();
   const std::chrono::duration<double> d(none);

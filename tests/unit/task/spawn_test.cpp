@@ -248,3 +248,37 @@ TEST_CASE_METHOD(virtual_time, "spawn: fibers spawn fibers") {
   const int leaves = tree(8, tree);
   CHECK(leaves == 256);
 }
+
+TEST_CASE_METHOD(virtual_time, "spawn: a result of any size comes back") {
+  using large = std::array<int, 5000>;
+  auto f = coir::spawn([] {
+    auto a = std::make_unique<large>();
+    a->fill(7);
+    return *a;
+  });
+  f.join();
+  CHECK(f.get()[4999] == 7);
+  const auto moved = std::make_unique<large>(std::move(f).get());
+  CHECK((*moved)[0] == 7);
+
+  struct counted_block : counted {
+    std::array<char, 3000> bytes{};
+  };
+  const int before = counted::instances;
+  auto g = coir::spawn([] { return counted_block(); });
+  g.join();
+  CHECK(counted::instances == before + 1);
+  g = {};
+  CHECK(counted::instances == before);
+  coir::spawn([] { return counted_block(); }).cancel();  // has no result
+  settle();
+  CHECK(counted::instances == before);
+  struct alignas(128) aligned {
+    int value = 3;
+  };
+  auto h = coir::spawn([] { return aligned(); });
+  h.join();
+  CHECK(reinterpret_cast<std::uintptr_t>(&h.get()) % 128 == 0);
+  auto thrown = coir::spawn([]() -> large { throw 1; });
+  CHECK(throws<int>([&] { thrown.get(); }));
+}
