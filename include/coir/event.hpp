@@ -9,8 +9,9 @@
 namespace coir {
 
 namespace detail {
+class future_core;
 struct select_core;
-}
+}  // namespace detail
 
 /// A flag to wait for. Any number of fibers and plain threads wait; `set` wakes them all, also if `reset`
 /// follows.
@@ -42,6 +43,7 @@ class event {
   }
 
  private:
+  friend class detail::future_core;
   friend struct detail::select_core;
   bool wait_until_ns(std::int64_t deadline_ns);
 

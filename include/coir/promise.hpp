@@ -80,12 +80,13 @@ class future {
   /// The same for at most `d`; false if that passed first. std::invalid_argument if `d` is negative.
   template <class Rep, class Period>
   bool wait_for(std::chrono::duration<Rep, Period> d) const {
-    return checked().looked_at().wait_for(d);
+    const std::int64_t ns = detail::checked_duration("coir::future::wait_for", d);
+    return checked().wait_until(detail::deadline_after(ns));
   }
   /// The same until the point `t` of any clock.
   template <class Clock, class Duration>
   bool wait_until(std::chrono::time_point<Clock, Duration> t) const {
-    return checked().looked_at().wait_until(t);
+    return checked().wait_until(detail::deadline_at(t));
   }
 
   /// Calls it off. True: the future has ended with coir::cancelled, and work that was to make its value has
@@ -101,19 +102,32 @@ class future {
 
   /// Calls `f(future)` when it is ready, at once if it is and no other is being called. Callbacks run in the
   /// order of adding, on the thread that makes it ready; one that throws is reported on stderr and does not
-  /// stop the others. They should not wait. Never suspends. Throws std::bad_alloc, and what copying `f`
-  /// throws.
+  /// stop the others. They should not wait. Those of a future that a callback makes ready come after that
+  /// callback. Returns a number for remove_on_done. Never suspends; any thread. Throws std::bad_alloc, and
+  /// what copying `f` throws.
   template <class F>
-  void on_done(F&& f) const {
+  std::uint64_t on_done(F&& f) const {
     struct call {
       std::remove_cvref_t<F> f;
       std::weak_ptr<detail::promise_state<T>> state;  // whoever runs it holds the state
     };
     auto box = std::make_unique<call>(call{std::forward<F>(f), state_});
-    checked().add_link([](void* c) { static_cast<call*>(c)->f(future(static_cast<call*>(c)->state.lock())); },
-                       [](void* c) noexcept { delete static_cast<call*>(c); }, box.get(), true);
+    const std::uint64_t id = checked().add_callback(
+        [](void* context) {
+          auto* c = static_cast<call*>(context);
+          future done(c->state.lock());
+          if constexpr (std::is_invocable_v<std::remove_cvref_t<F>&, future>)
+            c->f(std::move(done));
+          else
+            c->f(done);
+        },
+        [](void* c) noexcept { delete static_cast<call*>(c); }, box.get());
     (void)box.release();
+    return id;
   }
+  /// Takes back the callback that on_done of this future gave the number `id`. True: it will not be called.
+  /// False: it was called, is being called, or was taken back before. Never suspends; any thread.
+  bool remove_on_done(std::uint64_t id) const { return checked().remove_callback(id); }
 
   /// Whether both belong to the same promise.
   friend bool operator==(const future& a, const future& b) noexcept { return a.state_ == b.state_; }
@@ -150,7 +164,8 @@ class promise {
   /// A handle to what will be set; may be called any number of times.
   future<T> get_future() const { return future<T>(state_); }
 
-  /// Sets the value, wakes all who wait, and runs the callbacks. Never suspends by itself. Ignored if a
+  /// Sets the value, wakes all who wait, and runs the callbacks (called by a callback: after that). Never
+  /// suspends by itself. Ignored if a
   /// future was cancelled. Throws std::future_error (promise_already_satisfied; no_state if this was moved
   /// from), and what making the value throws; nothing is set then.
   template <class... Args>
@@ -195,7 +210,7 @@ namespace detail {
 template <class T>
 void* add_link(const future<T>& f, void (*run)(void* context), void (*drop)(void* context) noexcept,
                void* context) {
-  return f.checked().add_link(run, drop, context, false);
+  return f.checked().add_link(run, drop, context);
 }
 template <class T>
 void help(const future<T>& f) {

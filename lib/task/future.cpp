@@ -8,6 +8,7 @@
 #include "coir/detail/future_core.hpp"
 #include "coir/timeout.hpp"
 #include "task/report.hpp"
+#include "wait/interrupt.hpp"
 
 namespace coir::detail {
 namespace {
@@ -31,6 +32,19 @@ struct future_core::link {
   bool taken = false;  // to be run
 
   void call() noexcept {
+    run(context);
+    drop(context);
+  }
+};
+
+struct future_core::callback {
+  void (*run)(void* context);
+  void (*drop)(void* context) noexcept;
+  void* context;
+  std::uint64_t id;
+  callback* next = nullptr;
+
+  void call() noexcept {
     try {
       run(context);
     } catch (...) {
@@ -40,9 +54,72 @@ struct future_core::link {
   }
 };
 
+// Who calls callbacks, in a frame of his: those of futures that they make ready come after them, because a
+// chain of futures may be longer than a stack is deep. Others that wait in a callback on the same thread have
+// frames of their own.
+struct future_core::caller {
+  const void* const who = itself();
+  std::shared_ptr<future_core> first;
+  future_core* last = nullptr;
+  caller* outer;
+
+  static caller*& innermost() noexcept {
+    static constinit thread_local caller* here __attribute__((tls_model("initial-exec"))) = nullptr;
+    return here;
+  }
+  // The calling fiber; of a thread that has none, the thread.
+  static const void* itself() noexcept {
+    sched::scheduler* s = sched::scheduler::existing();
+    return s != nullptr ? static_cast<const void*>(s->current()) : &running;
+  }
+  // The one in a frame of the caller's.
+  static caller* below() noexcept {
+    caller* c = innermost();
+    while (c != nullptr && c->who != itself()) c = c->outer;
+    return c;
+  }
+
+  caller() noexcept : outer(innermost()) { innermost() = this; }
+  ~caller() {
+    caller** at = &innermost();
+    while (*at != this) at = &(*at)->outer;
+    *at = outer;
+  }
+  caller(const caller&) = delete;
+  caller& operator=(const caller&) = delete;
+
+  void push(std::shared_ptr<future_core> f) noexcept {
+    future_core* added = f.get();
+    (last != nullptr ? last->next_called_ : first) = std::move(f);
+    last = added;
+  }
+  std::shared_ptr<future_core> pop() noexcept {
+    std::shared_ptr<future_core> f = std::move(first);
+    if (f == nullptr) return f;
+    first = std::move(f->next_called_);
+    if (first == nullptr) last = nullptr;
+    return f;
+  }
+};
+
 future_core::~future_core() {
   for (std::unique_ptr<link> l(first_); l != nullptr; l.reset(l->next))
     if (!l->taken) l->drop(l->context);
+  for (std::unique_ptr<callback> c(first_callback_); c != nullptr; c.reset(c->next)) c->drop(c->context);
+}
+
+// What is ready need not be waited for. Who has made it holds a reference, so that it may still be inside
+// `set`.
+void future_core::wait() {
+  assist();
+  if (ready.is_set()) return wait::pass_by(sched::scheduler::ensure());
+  ready.wait();
+}
+
+bool future_core::wait_until(std::int64_t deadline_ns) {
+  if (!is_over()) return ready.wait_until_ns(deadline_ns);
+  wait::pass_by(sched::scheduler::ensure());
+  return true;
 }
 
 bool future_core::claim() {
@@ -64,8 +141,39 @@ void future_core::finish() noexcept {
   }
   closed_ = true;
   std::unique_ptr<link> l(std::exchange(first_, nullptr));
+  const bool calls = first_callback_ != nullptr && begin_calling_locked();
   lock_.unlock();
   while (l != nullptr) l.reset(l->next);
+  if (calls) call_back();
+}
+
+// Those that run in the parent of this process never come to an end here.
+bool future_core::begin_calling_locked() noexcept {
+  if (calling_ && calling_in_ == forks()) return false;
+  calling_ = true;
+  calling_in_ = forks();
+  return true;
+}
+
+void future_core::call_back() noexcept {
+  std::shared_ptr<future_core> self = weak_from_this().lock();
+  if (caller* c = self != nullptr ? caller::below() : nullptr) return c->push(std::move(self));
+  caller here;
+  call_all();
+  while (const std::shared_ptr<future_core> next = here.pop()) next->call_all();
+}
+
+void future_core::call_all() noexcept {
+  for (;;) {
+    lock_.lock();
+    const std::unique_ptr<callback> c(first_callback_);
+    if (c != nullptr) first_callback_ = c->next;
+    if (first_callback_ == nullptr) last_callback_ = nullptr;
+    calling_ = c != nullptr;
+    lock_.unlock();
+    if (c == nullptr) return;
+    c->call();
+  }
 }
 
 void future_core::break_off() noexcept {
@@ -86,12 +194,11 @@ bool future_core::cancel() noexcept {
   return true;
 }
 
-void* future_core::add_link(void (*run)(void*), void (*drop)(void*) noexcept, void* context, bool in_turn) {
+void* future_core::add_link(void (*run)(void*), void (*drop)(void*) noexcept, void* context) {
   looked_at();
   auto l = std::make_unique<link>(link{run, drop, context});
   lock_.lock();
-  // Those that run in the parent of this process never come to an end here.
-  const bool ended = closed_ || (running_ && (!in_turn || running_in_ != forks()));
+  const bool ended = closed_ || running_;
   if (!ended) {
     l->prev = last_;
     (first_ == nullptr ? first_ : last_->next) = l.get();
@@ -114,6 +221,37 @@ bool future_core::remove_link(void* added) noexcept {
   lock_.unlock();
   if (there) delete l;
   return there;
+}
+
+std::uint64_t future_core::add_callback(void (*run)(void*), void (*drop)(void*) noexcept, void* context) {
+  looked_at();
+  auto added = std::make_unique<callback>(callback{run, drop, context, 0});
+  lock_.lock();
+  const std::uint64_t id = added->id = ++last_id_;
+  callback* c = added.release();
+  (first_callback_ == nullptr ? first_callback_ : last_callback_->next) = c;
+  last_callback_ = c;
+  const bool over = closed_ || (running_ && running_in_ != forks());
+  const bool calls = over && begin_calling_locked();
+  lock_.unlock();
+  if (calls) call_back();
+  return id;
+}
+
+bool future_core::remove_callback(std::uint64_t id) noexcept {
+  lock_.lock();
+  callback* before = nullptr;
+  callback* c = first_callback_;
+  for (; c != nullptr && c->id != id; c = c->next) before = c;
+  if (c != nullptr) {
+    (before == nullptr ? first_callback_ : before->next) = c->next;
+    if (last_callback_ == c) last_callback_ = before;
+  }
+  lock_.unlock();
+  if (c == nullptr) return false;
+  c->drop(c->context);
+  delete c;
+  return true;
 }
 
 }  // namespace coir::detail

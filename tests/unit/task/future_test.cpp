@@ -201,3 +201,97 @@ TEST_CASE_METHOD(virtual_time, "future: a link runs once, unless it was removed"
   CHECK(coir::detail::add_link(f, link_log::run, link_log::drop, &late) == nullptr);
   CHECK(late.text == "run drop ");
 }
+
+TEST_CASE_METHOD(virtual_time, "future: a chain of callbacks may be longer than a stack is deep") {
+  constexpr int length = 100'000;
+  std::vector<coir::promise<int>> chain(length);
+  int called = 0;
+  for (int i = 0; i < length; ++i)
+    chain[static_cast<std::size_t>(i)].get_future().on_done([&, i](const auto& f) {
+      ++called;
+      if (i + 1 < length) chain[static_cast<std::size_t>(i + 1)].set_value(f.get() + 1);
+    });
+  auto f = coir::spawn([&] { chain[0].set_value(0); });
+  f.join();
+  CHECK(called == length);
+  CHECK(chain.back().get_future().get() == length - 1);
+}
+
+TEST_CASE_METHOD(virtual_time,
+                 "future: callbacks of one that a callback makes ready come after that callback") {
+  coir::promise<int> first, second;
+  std::string log;
+  second.get_future().on_done([&](const auto&) { log += "second "; });
+  first.get_future().on_done([&](const auto&) {
+    log += "[ ";
+    second.set_value(2);
+    CHECK(second.get_future().get() == 2);  // ready all the same
+    second.get_future().on_done([&](const auto&) { log += "late "; });
+    log += "] ";
+  });
+  first.get_future().on_done([&](const auto&) { log += "other "; });
+  first.set_value(1);
+  CHECK(log == "[ ] other second late ");
+}
+
+TEST_CASE_METHOD(virtual_time, "future: a callback that waits keeps nobody else's from being called") {
+  coir::promise<int> p, q;
+  bool called = false;
+  p.get_future().on_done([](const auto&) { coir::this_fiber::sleep_for(1ms); });
+  q.get_future().on_done([&](const auto&) { called = true; });
+  auto waits = coir::spawn([&] { p.set_value(1); });
+  auto sets = coir::spawn([&] { q.set_value(2); });
+  sets.join();
+  CHECK(called);
+  CHECK_FALSE(waits.ready());
+  waits.join();
+}
+
+TEST_CASE_METHOD(virtual_time, "future: a callback waits for one that it makes ready itself") {
+  coir::promise<int> p;
+  std::vector<coir::promise<int>> others(3);
+  std::vector<coir::future<int>> futures;
+  for (auto& o : others) futures.push_back(o.get_future());
+  int sum = 0;
+  p.get_future().on_done([&](const auto&) {
+    auto ended = coir::as_completed(futures);
+    for (auto& o : others) o.set_value(5);
+    for (const auto& f : ended) sum += f.get();
+  });
+  p.set_value(1);
+  CHECK(sum == 15);
+}
+
+TEST_CASE_METHOD(virtual_time, "future: a callback is taken back by its number") {
+  coir::promise<int> p;
+  std::string log;
+  const auto f = p.get_future();
+  const auto a = f.on_done([&](const auto&) { log += "a "; });
+  const auto kept = std::make_shared<int>(0);
+  const auto b = f.on_done([&, kept](const auto&) { log += "b "; });
+  std::uint64_t d = 0;
+  const auto c = f.on_done([&](const auto& ended) {
+    log += "c ";
+    CHECK(ended.remove_on_done(d));
+  });
+  d = f.on_done([&](const auto&) { log += "d "; });
+  CHECK(kept.use_count() == 2);
+  CHECK(f.remove_on_done(b));
+  CHECK(kept.use_count() == 1);
+  CHECK_FALSE(f.remove_on_done(b));
+  p.set_value(1);
+  CHECK(log == "a c ");
+  CHECK_FALSE(f.remove_on_done(a));
+  CHECK_FALSE(f.remove_on_done(c));
+}
+
+TEST_CASE_METHOD(virtual_time, "future: a callback takes its future in whatever way") {
+  coir::promise<int> p;
+  int sum = 0;
+  p.get_future().on_done([&](auto& f) { sum += f.get(); });
+  p.get_future().on_done([&](auto&& f) { sum += f.get(); });
+  p.get_future().on_done([&](coir::future<int> f) { sum += f.get(); });
+  p.get_future().on_done([&](const coir::future<int>& f) { sum += f.get(); });
+  p.set_value(2);
+  CHECK(sum == 8);
+}

@@ -219,3 +219,31 @@ TEST_CASE_METHOD(virtual_time, "hearing: a consumer of a queue that is never emp
   CHECK(when <= 1024);
   other.join();
 }
+
+TEST_CASE_METHOD(virtual_time, "hearing: what is ready is had although a limit is over") {
+  coir::promise<int> p;
+  p.set_value(5);
+  const auto future = p.get_future();
+  auto ended = coir::spawn([] { return 6; });
+  ended.join();
+  const auto of_future = coir::with_timeout(0s, [&] { return future.get(); });
+  const auto of_fiber = coir::with_timeout(0s, [&] { return ended.get(); });
+  const auto seen = coir::with_timeout(0s, [&] { return future.wait_for(0s); });
+  CHECK(of_future == 5);
+  CHECK(of_fiber == 6);
+  CHECK(seen == true);
+  coir::promise<int> never;
+  CHECK_FALSE(coir::with_timeout(0s, [&] { return never.get_future().get(); }));
+}
+
+TEST_CASE_METHOD(virtual_time, "hearing: what is ready is not had by a fiber that is cancelled") {
+  coir::promise<int> p;
+  p.set_value(5);
+  auto f = coir::spawn([future = p.get_future()] {
+    this_fiber::yield();
+    return future.get();
+  });
+  this_fiber::yield();
+  f.cancel();
+  CHECK(throws<coir::cancelled>([&] { f.get(); }));
+}
