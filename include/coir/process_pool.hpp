@@ -159,6 +159,7 @@ struct process_task final : promise_state<R>, process_job {
     this->finish();
   }
   void call_off() noexcept override { this->cancel(); }
+  void called_off() noexcept override { this->give_back(); }
 };
 
 }  // namespace detail

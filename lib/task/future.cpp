@@ -189,6 +189,7 @@ void future_core::break_off() noexcept {
 
 bool future_core::cancel() noexcept {
   if (is_over() || !withdraw() || !leave_open(cancelled)) return false;
+  called_off();
   error = std::make_exception_ptr(coir::cancelled());
   finish();
   return true;

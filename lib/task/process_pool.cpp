@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <deque>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -56,12 +57,86 @@ void wait_for_worker(int fd, std::uint32_t events) {
 
 }  // namespace
 
+// The calls that no worker has taken. Who waits for one waits for a ticket. I1: there are at least as many of
+// those, in the queue or just taken from it, as calls, but for the moment of a push. Who finds no call behind
+// his ticket was overtaken by who called one off.
+class process_jobs {
+ public:
+  // False: closed.
+  bool push(std::shared_ptr<process_job> job) {
+    process_job& j = *job;
+    {
+      const std::lock_guard held(lock_);
+      j.self_ = std::move(job);
+      j.previous_ = last_;
+      (first_ == nullptr ? first_ : last_->next_) = &j;
+      last_ = &j;
+    }
+    try {
+      if (tickets_.try_push({})) return true;
+    } catch (...) {
+      take_out(j);
+      throw;
+    }
+    take_out(j);
+    return false;
+  }
+  // Null: closed, and nothing is left.
+  std::shared_ptr<process_job> pop() {
+    while (tickets_.pop())
+      if (auto job = take_first()) return job;
+    return nullptr;
+  }
+  std::shared_ptr<process_job> try_pop() {
+    while (tickets_.try_pop())
+      if (auto job = take_first()) return job;
+    return nullptr;
+  }
+  // Null: it is not there any more.
+  std::shared_ptr<process_job> remove(process_job& job) noexcept {
+    const std::lock_guard held(lock_);
+    auto found = take_out_locked(job);
+    if (found != nullptr) tickets_.try_pop();
+    return found;
+  }
+  void close() noexcept { tickets_.close(); }
+
+ private:
+  struct ticket {};
+
+  std::shared_ptr<process_job> take_first() noexcept {
+    const std::lock_guard held(lock_);
+    return first_ != nullptr ? take_out_locked(*first_) : nullptr;
+  }
+  std::shared_ptr<process_job> take_out(process_job& job) noexcept {
+    const std::lock_guard held(lock_);
+    return take_out_locked(job);
+  }
+  std::shared_ptr<process_job> take_out_locked(process_job& job) noexcept {
+    if (job.self_ == nullptr) return nullptr;
+    (job.previous_ == nullptr ? first_ : job.previous_->next_) = job.next_;
+    (job.next_ == nullptr ? last_ : job.next_->previous_) = job.previous_;
+    job.next_ = job.previous_ = nullptr;
+    return std::move(job.self_);
+  }
+
+  spin_lock lock_;
+  process_job* first_ = nullptr;
+  process_job* last_ = nullptr;
+  queue<ticket> tickets_;
+};
+
+void process_job::give_back() noexcept {
+  if (jobs_ != nullptr) jobs_->remove(*this);
+  drop_input();
+}
+
 struct process_pool_core::state {
   const std::size_t workers;
   const long owner = this_process();
   const code_parts code = loaded_code();
   task::fork_server server;
-  queue<std::shared_ptr<process_job>> jobs;
+  const std::shared_ptr<process_jobs> jobs = std::make_shared<process_jobs>();
   std::atomic<bool> terminated{false};
   std::exception_ptr start_error;  // written before `started`
   event started, ended;
@@ -143,7 +218,7 @@ void process_pool_core::state::add_fiber() {
 void process_pool_core::state::serve() {
   client worker(server);
   for (;; ++idle) {
-    const auto job = jobs.pop();
+    const auto job = jobs->pop();
     --idle;
     if (!job) return;
     try {
@@ -151,18 +226,18 @@ void process_pool_core::state::serve() {
     } catch (...) {
       // Those that there are do it.
     }
-    if (terminated || !(*job)->begin()) {
-      (*job)->call_off();
+    if (terminated || !job->begin()) {
+      job->call_off();
       continue;
     }
     try {
       worker.start();
       if (terminated) worker.crash();  // it may have come after kill_all
-      const std::string outcome = worker.call(**job);
-      (*job)->input = {};  // the future may live long
-      (*job)->end(outcome);
+      const std::string outcome = worker.call(*job);
+      job->drop_input();  // the future may live long
+      job->end(outcome);
     } catch (...) {
-      (*job)->fail(std::current_exception());
+      job->fail(std::current_exception());
     }
   }
 }
@@ -172,7 +247,7 @@ void process_pool_core::state::run() noexcept {
     add_fiber();
   } catch (...) {
     start_error = std::current_exception();
-    jobs.close();
+    jobs->close();
   }
   started.set();
   for (std::size_t i = 0; i < fibers.size(); ++i) fibers[i].join();
@@ -220,7 +295,7 @@ process_pool_core::~process_pool_core() {
     return;
   }
   const this_fiber::shield undisturbed;
-  state_->jobs.close();
+  state_->jobs->close();
   try {
     state_->ended.wait();
   } catch (...) {
@@ -245,25 +320,27 @@ void process_pool_core::check_code(const char* what, const void* address) const 
 }
 
 void process_pool_core::submit(std::shared_ptr<process_job> job) {
-  if (!checked("submit").jobs.try_push(std::move(job)))
+  state& s = checked("submit");
+  job->jobs_ = s.jobs;
+  if (!s.jobs->push(std::move(job)))
     throw std::logic_error("coir::process_pool::submit: the pool was shut down");
 }
 
 void process_pool_core::shutdown() {
-  checked("shutdown").jobs.close();
+  checked("shutdown").jobs->close();
 }
 
 bool process_pool_core::join(std::int64_t deadline_ns) {
   state& s = checked("join");
-  s.jobs.close();
+  s.jobs->close();
   return s.ended.wait_until(std::chrono::steady_clock::time_point(std::chrono::nanoseconds(deadline_ns)));
 }
 
 void process_pool_core::terminate() {
   state& s = checked("terminate");
-  s.jobs.close();
+  s.jobs->close();
   s.terminated = true;
-  while (auto job = s.jobs.try_pop()) (*job)->call_off();
+  while (auto job = s.jobs->try_pop()) job->call_off();
   s.server.kill_all();
 }
 

@@ -70,6 +70,8 @@ unsigned checked(const char* where, std::ptrdiff_t size) {
 struct thread_pool_core::state : any_pool {
   using any_pool::any_pool;
 
+  std::shared_ptr<state> itself;  // for good
+
   static void do_job(thread_job* next) noexcept {
     auto* job = static_cast<pool_job*>(next);
     const std::shared_ptr<pool_job> kept = std::move(job->self_);
@@ -90,7 +92,12 @@ pool_job::pool_job() noexcept : seen_(context::of_caller()) {}
 
 bool pool_job::in_own_pool() const noexcept {
   const wait::workers* here = wait::workers::here();
-  return here != nullptr && here == pool_;
+  return here != nullptr && here == pool_.get();
+}
+
+void pool_job::leave_queue() noexcept {
+  if (!pool_->withdraw(*this)) return;
+  const std::shared_ptr<pool_job> kept = std::move(self_);  // the caller has another reference
 }
 
 thread_pool_core::thread_pool_core(std::ptrdiff_t size, const thread_pool_attributes& how) {
@@ -98,7 +105,7 @@ thread_pool_core::thread_pool_core(std::ptrdiff_t size, const thread_pool_attrib
   if (how.idle_time.count() < 0)
     negative_duration("coir::thread_pool: idle_time",
                       std::chrono::duration<long double>(how.idle_time).count());
-  state_ = std::make_unique<state>(most, how);
+  state_ = std::make_shared<state>(most, how);
   const std::scoped_lock held(pools_lock);
   pools().push_back(state_.get());
 }
@@ -107,7 +114,7 @@ thread_pool_core::~thread_pool_core() {
   if (wait::workers::here() == &state_->threads) {
     if (exiting()) {  // a job called exit, which destroys what is static
       close();
-      (void)state_.release();
+      state_->itself = state_;  // its threads go on
       return;
     }
     base::misused(
@@ -125,7 +132,7 @@ void thread_pool_core::submit(std::shared_ptr<pool_job> job) {
   pool_job& j = *job;
   j.on_thread = state::do_job;
   j.refused = state::refuse_job;
-  j.pool_ = &state_->threads;
+  j.pool_ = std::shared_ptr<wait::workers>(state_, &state_->threads);
   j.self_ = std::move(job);
   switch (state_->threads.submit(j)) {
     case wait::workers::answer::queued:

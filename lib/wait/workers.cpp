@@ -38,7 +38,6 @@ void workers::wake_idle(int how_many) noexcept {
 
 workers::answer workers::submit(thread_job& job, bool endless) noexcept {
   job.endless = endless;
-  job.next_job = nullptr;
   leaving_.lock.lock();
   if (closed_ && here_ != this) {
     leaving_.lock.unlock();
@@ -48,9 +47,7 @@ workers::answer workers::submit(thread_job& job, bool endless) noexcept {
   const bool wakes = idle_ != 0;
   if (more) ++threads_, ++living_;
   if (endless) ++endless_;
-  (first_ == nullptr ? first_ : last_->next_job) = &job;
-  last_ = &job;
-  ++queued_;
+  append_locked(job);
   work_.fetch_add(1, std::memory_order_release);
   leaving_.lock.unlock();
   if (more && !start_thread()) {
@@ -68,17 +65,36 @@ workers::answer workers::submit(thread_job& job, bool endless) noexcept {
   return answer::queued;
 }
 
-// False: it is not in the queue any more.
+void workers::append_locked(thread_job& job) noexcept {
+  job.next_job = nullptr;
+  job.previous_job = last_;
+  job.queued = true;
+  (first_ == nullptr ? first_ : last_->next_job) = &job;
+  last_ = &job;
+  ++queued_;
+}
+
 bool workers::withdraw_locked(thread_job& job) noexcept {
-  thread_job* before = nullptr;
-  for (thread_job* at = first_; at != nullptr; before = at, at = at->next_job) {
-    if (at != &job) continue;
-    (before == nullptr ? first_ : before->next_job) = job.next_job;
-    if (last_ == &job) last_ = before;
-    --queued_;
-    return true;
-  }
-  return false;
+  if (!job.queued) return false;
+  job.queued = false;
+  (job.previous_job == nullptr ? first_ : job.previous_job->next_job) = job.next_job;
+  (job.next_job == nullptr ? last_ : job.next_job->previous_job) = job.previous_job;
+  --queued_;
+  return true;
+}
+
+thread_job* workers::take_all_locked() noexcept {
+  for (thread_job* at = first_; at != nullptr; at = at->next_job) at->queued = false;
+  queued_ = 0;
+  last_ = nullptr;
+  return std::exchange(first_, nullptr);
+}
+
+bool workers::withdraw(thread_job& job) noexcept {
+  leaving_.lock.lock();
+  const bool was_there = withdraw_locked(job);
+  leaving_.lock.unlock();
+  return was_there;
 }
 
 void workers::not_started_locked(unsigned how_many) noexcept {
@@ -94,9 +110,7 @@ thread_job* workers::orphans_locked() noexcept {
   for (const thread_job* at = first_; at != nullptr; at = at->next_job) endless += at->endless ? 1 : 0;
   if (threads_ > endless_ - endless) return nullptr;
   endless_ -= endless;
-  queued_ = 0;
-  last_ = nullptr;
-  return std::exchange(first_, nullptr);
+  return take_all_locked();
 }
 
 void workers::refuse(thread_job* orphans) noexcept {
@@ -143,9 +157,7 @@ void workers::close() noexcept {
 
 thread_job* workers::take_all() noexcept {
   leaving_.lock.lock();
-  thread_job* all = first_;
-  first_ = last_ = nullptr;
-  queued_ = 0;
+  thread_job* all = take_all_locked();
   leaving_.lock.unlock();
   return all;
 }
@@ -221,8 +233,7 @@ void workers::work() noexcept {
     if (job == nullptr) {
       ++idle_;
     } else {
-      first_ = job->next_job;
-      --queued_;
+      withdraw_locked(*job);
     }
     leaving_.lock.unlock();
     was_idle = job == nullptr;

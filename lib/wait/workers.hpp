@@ -46,6 +46,8 @@ class workers {
   void close() noexcept;
   // The jobs that no thread has begun, linked by next_job.
   thread_job* take_all() noexcept;
+  // Takes one out of the queue; false if it is not there any more.
+  bool withdraw(thread_job& job) noexcept;
   // Waits, once closed, until no thread is left; true then. Suspends.
   outcome wait_until_empty(mode m);
 
@@ -61,7 +63,9 @@ class workers {
   void work() noexcept;
   void left() noexcept;
   bool start_thread() noexcept;
+  void append_locked(thread_job& job) noexcept;
   bool withdraw_locked(thread_job& job) noexcept;
+  thread_job* take_all_locked() noexcept;
   void not_started_locked(unsigned how_many) noexcept;
   thread_job* orphans_locked() noexcept;
   static void refuse(thread_job* orphans) noexcept;

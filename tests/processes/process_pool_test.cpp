@@ -1,4 +1,5 @@
 // Calls in worker processes.
+#include <malloc.h>
 #include <sys/mman.h>
 
 #include <array>
@@ -391,5 +392,42 @@ TEST_CASE("process_pool: map of bools") {
         std::array<bool, 2>{true, false}, [](bool b) { return !b; }, 2);
     CHECK(results.next() == false);
     CHECK(results.next() == true);
+  });
+}
+
+TEST_CASE(
+    "process_pool: what was cancelled gives its input back, though the pool is busy and the future kept") {
+  with_children([] {
+    process_pool pool(1);
+    const auto busy = pool.submit(sleep_for_ever);
+    const auto used = [] {
+      const struct mallinfo2 m = ::mallinfo2();
+      return m.uordblks + m.hblkhd;
+    };
+    const auto size_of = [](const std::string& text) { return text.size(); };
+    const std::size_t before = used();
+    std::vector<coir::future<std::size_t>> kept;
+    for (int i = 0; i < 10; ++i) kept.push_back(pool.submit(size_of, std::string(1'000'000, 'x')));
+    for (const auto& f : kept) CHECK(f.cancel());
+    CHECK(used() <= before + 100'000);
+    for (int i = 0; i < 10'000; ++i) CHECK(pool.submit(size_of, std::string("x")).cancel());
+    CHECK(used() <= before + 200'000);
+    pool.terminate();
+    CHECK(throws<std::exception>([&] { busy.get(); }));
+  });
+}
+
+TEST_CASE("process_pool: calls around cancelled ones are made, in their order") {
+  with_children([] {
+    process_pool pool(1);
+    std::vector<coir::future<int>> calls;
+    for (int i = 0; i < 60; ++i) calls.push_back(pool.submit(twice, i));
+    int cancelled = 0, sum = 0;
+    for (std::size_t i = 0; i < 60; i += 2) cancelled += calls[i].cancel() ? 1 : 0;
+    for (const auto& f : calls)
+      if (!f.cancelled()) sum += f.get();
+    CHECK(cancelled > 0);
+    CHECK(sum >= 2 * 900);  // the odd ones at least
+    CHECK(pool.submit(twice, 4).get() == 8);
   });
 }

@@ -47,6 +47,8 @@ class future_core : public std::enable_shared_from_this<future_core> {
   // --- what a maker may know better ---
   // Any thread. True: the work has not begun, and never will; the caller ends the future.
   virtual bool withdraw() noexcept { return true; }
+  // It has been cancelled: what the work would have needed can go.
+  virtual void called_off() noexcept {}
   // The caller is about to wait, for as long as it takes. The work may be done right here.
   virtual void help() noexcept {}
   // The work stayed with the parent of this process: nobody will ever do it here.

@@ -20,6 +20,8 @@ std::string encode_exception();
 // Takes the first byte away from an outcome that is a value; throws what else it is.
 std::string_view value_of(std::string_view outcome);
 
+class process_jobs;
+
 class process_job {
  public:
   virtual ~process_job() = default;
@@ -31,8 +33,23 @@ class process_job {
   // Instead of begin.
   virtual void call_off() noexcept = 0;
 
+  // With its memory, which a mere assignment keeps.
+  void drop_input() noexcept { std::string().swap(input); }
+
   job_function function = nullptr;
   std::string input;
+
+ protected:
+  // It has been called off: out of the pool's queue, and its input goes.
+  void give_back() noexcept;
+
+ private:
+  friend class process_jobs;
+  friend class process_pool_core;
+  std::shared_ptr<process_jobs> jobs_;  // kept, as it may be called off when the pool is no more
+  std::shared_ptr<process_job> self_;   // while it is in the queue, as what follows
+  process_job* next_ = nullptr;
+  process_job* previous_ = nullptr;
 };
 
 class process_pool_core {

@@ -11,14 +11,18 @@
 #include "coir/detail/context.hpp"
 #include "coir/detail/thread_job.hpp"
 
+namespace coir::wait {
+class workers;
+}
+
 namespace coir {
 
 struct thread_pool_attributes;
 
 namespace detail {
 
-// A job is taken once: by a thread of the pool, by who waits for it there, or by who calls it off. One that
-// was taken stays in the queue, as a husk, until its turn comes.
+// A job is taken once: by a thread of the pool, by who waits for it there, or by who calls it off. The last
+// two take it out of the queue, too.
 class pool_job : public thread_job {
  public:
   pool_job() noexcept;
@@ -26,6 +30,8 @@ class pool_job : public thread_job {
   pool_job& operator=(const pool_job&) = delete;
 
   bool take() noexcept { return !taken_.exchange(true, std::memory_order_acq_rel); }
+  // After take: out of the queue, if it is there.
+  void leave_queue() noexcept;
   // Whether the caller is a thread of its pool.
   bool in_own_pool() const noexcept;
 
@@ -40,8 +46,8 @@ class pool_job : public thread_job {
  private:
   friend class thread_pool_core;
   std::atomic<bool> taken_{false};
-  const void* pool_ = nullptr;
-  std::shared_ptr<pool_job> self_;  // while it is queued
+  std::shared_ptr<wait::workers> pool_;  // kept, as its future may be cancelled when the pool is no more
+  std::shared_ptr<pool_job> self_;       // while it is queued
 };
 
 template <class R, class Call>
@@ -52,10 +58,13 @@ class pooled final : public call_state<R, Call>, public pool_job {
   bool withdraw() noexcept override {
     if (!take()) return false;
     clear();
+    leave_queue();
     return true;
   }
   void help() noexcept override {
-    if (in_own_pool() && take()) perform();
+    if (!in_own_pool() || !take()) return;
+    leave_queue();
+    perform();
   }
 
  private:
@@ -98,7 +107,7 @@ class thread_pool_core {
 
  private:
   struct state;
-  std::unique_ptr<state> state_;
+  std::shared_ptr<state> state_;
 };
 
 }  // namespace detail

@@ -1,6 +1,7 @@
 // Jobs on plain threads.
 #include <coir/coir.hpp>
 
+#include <malloc.h>
 #include <signal.h>
 
 #include <array>
@@ -373,5 +374,71 @@ TEST_CASE("thread_pool: futures are waited for by many at once, and their callba
     pool.shutdown();
     CHECK(callbacks == 200);
     CHECK(right == 600);
+  });
+}
+
+TEST_CASE("thread_pool: what was cancelled is gone from a busy pool") {
+  on_thread([] {
+    coir::thread_pool pool(1);
+    gate g;
+    const auto busy = pool.submit([&] { g.wait(); });
+    g.await(1);
+    const auto used = [] {
+      const struct mallinfo2 m = ::mallinfo2();
+      return m.uordblks + m.hblkhd;
+    };
+    const std::size_t before = used();
+    for (int i = 0; i < 10'000; ++i) CHECK(pool.submit([] {}).cancel());
+    CHECK(used() <= before + 100'000);
+    // Of many the first, the last and some in the middle; the rest is done.
+    std::vector<coir::future<int>> kept;
+    for (int i = 0; i < 100; ++i) kept.push_back(pool.submit([i] { return i; }));
+    for (std::size_t i = 0; i < 100; i += 3) CHECK(kept[i].cancel());
+    g.open();
+    busy.get();
+    int sum = 0;
+    for (std::size_t i = 0; i < 100; ++i)
+      if (i % 3 != 0) sum += kept[i].get();
+    CHECK(sum == 99 * 100 / 2 - 3 * 33 * 34 / 2);
+  });
+}
+
+TEST_CASE("thread_pool: a future is cancelled when its pool is no more") {
+  on_thread([] {
+    coir::future<int> late, never;
+    {
+      coir::thread_pool pool(1);
+      gate g;
+      const auto busy = pool.submit([&] { g.wait(); });
+      g.await(1);
+      never = pool.submit([] { return 1; });
+      late = pool.submit([] { return 2; });
+      CHECK(never.cancel());
+      g.open();
+    }
+    CHECK_FALSE(late.cancel());
+    CHECK_FALSE(never.cancel());
+    CHECK(late.get() == 2);
+  });
+}
+
+TEST_CASE("thread_pool: cancelled by several threads while its own take jobs, each is done or not") {
+  on_thread([] {
+    coir::thread_pool pool(2);
+    for (int round = 0; round < 50; ++round) {
+      std::atomic<int> done{0}, cancelled{0};
+      std::vector<coir::future<void>> futures;
+      for (int i = 0; i < 200; ++i) futures.push_back(pool.submit([&] { ++done; }));
+      const auto cancel = [&](std::size_t from) {
+        for (std::size_t i = from; i < futures.size(); i += 2)
+          if (futures[i].cancel()) ++cancelled;
+      };
+      std::thread other(cancel, 0);
+      cancel(1);
+      other.join();
+      for (const auto& f : futures)
+        if (!f.cancelled()) f.wait();
+      CHECK(done + cancelled == 200);
+    }
   });
 }
