@@ -62,7 +62,7 @@ class group {
   bool join_for(std::chrono::duration<Rep, Period> d) {
     return core_.join(detail::deadline_after(detail::checked_duration("coir::group::join_for", d)));
   }
-  /// Cancels all fibers of the group. Never suspends.
+  /// Cancels all fibers that are in the group; those spawned later are not cancelled. Never suspends.
   void cancel() noexcept { core_.cancel(); }
   /// Cancels all fibers that are in the group and waits at most `d` until they have ended, cleaning up
   /// included; whether they have. Suspends. Throws cancelled, timed_out or what was raised if the caller's

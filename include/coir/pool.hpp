@@ -69,7 +69,7 @@ class pool {
   }
   /// Cancels all fibers of the pool, those that work for its mappings included: the items in work end by
   /// coir::cancelled, the rest go on, but for a mapping whose input was being read, which ends so. The pool
-  /// stays usable, and who waits for room gets it. Never suspends.
+  /// stays usable, who waits for room gets it, and those spawned later are not cancelled. Never suspends.
   void cancel() noexcept { core_.cancel(); }
   /// The same, and waits at most `d` until they have ended, as group::cancel_for.
   template <class Rep, class Period>

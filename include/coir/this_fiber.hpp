@@ -55,6 +55,10 @@ void check_cancelled();
 /// Keeps cancellation, raised exceptions and the timeouts around it from ending waits while it lives; they
 /// are delivered after it. For clean-up that must wait. Timeouts made inside work. Nests; left by the fiber
 /// that made it.
+///
+/// A destructor that waits needs one wherever the fiber may have been cancelled and have caught that: each
+/// later wait throws coir::cancelled again, and what a destructor throws ends the program (std::terminate).
+/// While the cancellation itself unwinds the stack, waits are not interrupted anyway.
 class shield {
  public:
   shield();
