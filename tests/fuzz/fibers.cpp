@@ -1,0 +1,11 @@
+#include <coir/coir.hpp>
+
+#include "host.hpp"
+
+namespace fuzz {
+
+void start_flows(int n, const std::function<void(int)>& body) {
+  for (int i = 0; i < n; ++i) coir::spawn(body, i);
+}
+
+}  // namespace fuzz

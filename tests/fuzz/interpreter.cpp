@@ -1,0 +1,187 @@
+// Runs programs of calls: see interpreter.hpp.
+#include "interpreter.hpp"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <sstream>
+#include <stdexcept>
+#include <vector>
+
+#include "host.hpp"
+#include "ops.hpp"
+
+namespace fuzz {
+namespace {
+
+struct step {
+  const operation* what = nullptr;
+  call c;
+  // What came of it; written before `state` is `returned`.
+  long result = 0;
+  int error = 0;
+  enum : int { to_come, begun, returned, left_out };
+  std::atomic<int> state{to_come};
+};
+
+// What a flow is to do next.
+struct orders {
+  sem_t given;
+  std::atomic<step*> next{nullptr};
+  std::atomic<bool> busy{false};
+};
+orders all_orders[flows];
+sem_t something_returned;
+
+void flow(int number) {
+  orders& mine = all_orders[number];
+  for (;;) {
+    while (sem_wait(&mine.given) != 0) {
+    }
+    step& s = *mine.next.load();
+    errno = 0;
+    s.result = s.what->make(s.c);
+    s.error = s.result == -1 ? errno : 0;
+    s.state = step::returned;
+    mine.busy = false;
+    sem_post(&something_returned);
+  }
+}
+
+// Until `outstanding` calls have returned, or none did for so long.
+void wait_for(int& outstanding, long calm_us) {
+  while (outstanding > 0) {
+    timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_nsec += calm_us * 1000;
+    t.tv_sec += t.tv_nsec / 1'000'000'000;
+    t.tv_nsec %= 1'000'000'000;
+    int r;
+    while ((r = sem_timedwait(&something_returned, &t)) != 0 && errno == EINTR) {
+    }
+    if (r != 0) return;
+    --outstanding;
+  }
+}
+
+std::string error_name(int error) {
+  const char* name = strerrorname_np(error);
+  return name != nullptr ? name : std::to_string(error);
+}
+
+std::vector<std::unique_ptr<step>> parse(const program& p) {
+  std::vector<std::unique_ptr<step>> steps;
+  std::istringstream lines(p.text);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string name;
+    auto s = std::make_unique<step>();
+    s->c.number = static_cast<int>(steps.size());
+    words >> s->c.flow >> name;
+    s->what = find(name.c_str());
+    if (s->what == nullptr || s->c.flow < 0 || s->c.flow >= p.flows || p.flows > flows)
+      throw std::invalid_argument("no such call or flow: " + line);
+    for (int& a : s->c.a)
+      if (!(words >> a)) break;
+    steps.push_back(std::move(s));
+  }
+  return steps;
+}
+
+std::string run(const program& p) {
+  const auto steps = parse(p);
+  prepare();
+  sem_init(&something_returned, 0, 0);
+  for (orders& o : all_orders) sem_init(&o.given, 0, 0);
+  start_flows(p.flows, flow);
+  int outstanding = 0;
+  for (const auto& s : steps) {
+    orders& o = all_orders[s->c.flow];
+    if (o.busy) {
+      s->state = step::left_out;
+      continue;
+    }
+    o.busy = true;
+    o.next = s.get();
+    s->state = step::begun;
+    ++outstanding;
+    sem_post(&o.given);
+    wait_for(outstanding, p.calm_us);
+  }
+  wait_for(outstanding, limit_ms * 1000 + 10 * p.calm_us);
+  std::string text;
+  for (const auto& s : steps) {
+    text += std::to_string(s->c.number) + " " + std::to_string(s->c.flow) + " " + s->what->name;
+    switch (s->state) {
+      case step::returned:
+        text += " -> " + std::to_string(s->result);
+        if (s->error != 0) text += " " + error_name(s->error);
+        if (!s->c.data.empty()) text += " " + s->c.data;
+        break;
+      case step::begun:
+        text += " waits";
+        break;
+      default:
+        text += " -";
+    }
+    text += "\n";
+  }
+  return text + "rest" + rest() + "\n";
+}
+
+void write_all(int fd, const std::string& text) {
+  for (std::size_t done = 0; done < text.size();) {
+    const ssize_t n = write(fd, text.data() + done, text.size() - done);
+    if (n <= 0) return;
+    done += static_cast<std::size_t>(n);
+  }
+}
+
+}  // namespace
+
+std::string run_in_child(const program& p) {
+  int out[2];
+  if (pipe(out) != 0) std::abort();
+  const pid_t child = fork();
+  if (child == 0) {
+    setpgid(0, 0);
+    close(out[0]);
+    // Its number is out of the way of those that the calls make, and of their limit.
+    const int to = fcntl(out[1], F_DUPFD_CLOEXEC, 900);
+    close(out[1]);
+    write_all(to, run(p));
+    kill(0, SIGKILL);  // its group: itself, with whatever it has left
+  }
+  setpgid(child, child);
+  close(out[1]);
+  std::string text;
+  char piece[4096];
+  for (;;) {
+    pollfd ready = {out[0], POLLIN, 0};
+    if (poll(&ready, 1, 10'000) == 0) {
+      text = "hung\n";
+      break;
+    }
+    const ssize_t n = read(out[0], piece, sizeof piece);
+    if (n <= 0) break;
+    text.append(piece, static_cast<std::size_t>(n));
+  }
+  close(out[0]);
+  kill(-child, SIGKILL);
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (text.empty()) text = "ended by signal " + std::to_string(WTERMSIG(status)) + "\n";
+  return text;
+}
+
+}  // namespace fuzz

@@ -1,0 +1,22 @@
+// Runs programs of libc calls, by whichever flows the host makes.
+//
+// A call is begun when the one before it has returned, or when nothing has happened for a while: then it
+// waits, and the calls that come may end its wait. So what happens is mostly the same from run to run,
+// whoever runs the flows.
+#pragma once
+
+#include <string>
+
+namespace fuzz {
+
+struct program {
+  int flows = 1;
+  long calm_us = 2000;  // how long nothing has to happen until a call is taken for one that waits
+  std::string text;     // a line for each call, in the order in which they are begun: FLOW CALL ARGUMENT...
+};
+
+// Runs it in a process of its own, and tells what the calls returned and what is left in the descriptors, or
+// how the process ended without. Throws std::invalid_argument if there is no such call or flow.
+std::string run_in_child(const program& p);
+
+}  // namespace fuzz
