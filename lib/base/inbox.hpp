@@ -24,6 +24,8 @@ class inbox {
   }
 
   bool empty() const noexcept { return head_.load(std::memory_order_relaxed) == nullptr; }
+  // Null while it is empty: for inline code.
+  const std::atomic<inbox_node*>& head() const noexcept { return head_; }
 
   // Owner only. The oldest node, linked by next_in_inbox to the newest; null when empty.
   inbox_node* take_all() noexcept {

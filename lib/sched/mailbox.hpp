@@ -64,6 +64,7 @@ class mailbox {
 
   // Owner only.
   bool empty() const noexcept { return inbox_.empty(); }
+  const std::atomic<base::inbox_node*>& newest() const noexcept { return inbox_.head(); }
   void deliver_all() noexcept;
   // Whether it is in deliver_all: on the stack of a fiber that waits, or has ended, so that nothing may wait.
   bool delivers() const noexcept { return delivers_; }

@@ -93,7 +93,7 @@ scheduler& scheduler::make_for_this_thread() {
 }
 
 scheduler::scheduler(unsigned slot)
-    : here_{&main_, 1},
+    : here_{&main_, 1, &mail().newest()},
       errno_(&errno),
       // SAFETY: the Itanium C++ ABI gives __cxa_eh_globals these two members first.
       eh_(reinterpret_cast<eh_globals*>(abi::__cxa_get_globals())),
@@ -291,6 +291,12 @@ void scheduler::look_and_go_on() noexcept {
   calls_.put_off(current());
   // Where such calls and charged ones alternate, the next look is to be one of the latter.
   if (here_.budget > 1) allow(here_.budget - 1);
+}
+
+bool scheduler::look_and_give_way() noexcept {
+  if (!look()) return false;
+  yield_any();
+  return true;
 }
 
 // Whether most of those who are ready wait for their turn since time or I/O has woken them, to judge by some.

@@ -143,21 +143,25 @@ class scheduler {
   }
   // A call that could have waited did not have to: after a turn of those the others get theirs. True: they
   // did.
-  bool charge() noexcept {
-    if (__builtin_expect(--here_.budget != 0, 1) || !look()) return false;
-    yield_any();
-    return true;
-  }
+  bool charge() noexcept { return __builtin_expect(--here_.budget == 0, 0) && look_and_give_way(); }
 
   // Suspends the current fiber until something makes it ready. Something must be able to.
   [[gnu::always_inline]] void park(const char* reason) noexcept { detail::switch_fibers(begin_park(reason)); }
   detail::switch_request begin_park(const char* reason) noexcept {
+    return begin_park(reason, [this] { count_switch(); });
+  }
+  // In a call that `attend` or `charge` has counted.
+  detail::switch_request begin_counted_park(const char* reason) noexcept {
+    return begin_park(reason, [] {});
+  }
+  template <class Count>
+  detail::switch_request begin_park(const char* reason, Count count) noexcept {
     if (__builtin_expect(guest_ != nullptr, 0)) return guest_park(reason);
     fiber* self = own_current();
     detail::check_stack(self);
     self->park_reason = reason;
     self->state.store(fiber_state::parked, std::memory_order_relaxed);
-    count_switch();
+    count();
     fiber* to = queue_.empty() ? wait_for_ready() : queue_.pop();
     if (to == self) return {nullptr, self};
     look_ahead();
@@ -371,6 +375,7 @@ class scheduler {
   // current fiber has made calls for a turn.
   bool look() noexcept;
   void look_and_go_on() noexcept;
+  bool look_and_give_way() noexcept;
   void count_switch() noexcept {
     if (__builtin_expect(--here_.budget == 0, 0)) look();
   }

@@ -157,11 +157,12 @@ void wake_all_locked(detail::wait_list& list) noexcept;
 inline queued_waiter& waiter_in(detail::wait_frame& frame) noexcept {
   return *std::launder(reinterpret_cast<queued_waiter*>(frame.bytes));
 }
+// The call is one that begin_wait or begin_call began.
 inline detail::switch_request suspend_in(queued_waiter& w, sched::scheduler& s, const char* reason,
                                          mode m) noexcept {
   if (m == mode::uninterruptible) w.heed_nothing();
   w.fiber->waiting = &w;
-  return s.begin_park(reason);
+  return s.begin_counted_park(reason);
 }
 inline outcome resumed(queued_waiter& w) noexcept {
   w.fiber->waiting = nullptr;

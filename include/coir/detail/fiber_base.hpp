@@ -13,6 +13,9 @@
 #include "coir/attributes.hpp"
 #include "coir/detail/threads.hpp"
 
+namespace coir::base {
+struct inbox_node;
+}
 namespace coir::sched {
 class scheduler;
 }
@@ -148,6 +151,7 @@ extern constinit thread_local std::uint32_t listening __attribute__((tls_model("
 struct running_part {
   fiber_base* fiber;
   std::uint32_t budget;  // switches, and calls that could have waited, until the library looks at the clock
+  const std::atomic<base::inbox_node*>* mail;  // not null: another thread has sent something
 };
 // Null if the thread has no scheduler yet, or runs a guest's fibers.
 extern constinit thread_local running_part* running __attribute__((tls_model("initial-exec")));
@@ -216,12 +220,13 @@ inline bool undisturbed() noexcept {
 }
 
 // The same for locks, whose fast way is the fastest there is, and the only one of a thread without fibers.
-// While the process has one thread only what is counted can interrupt.
+// While the process has one thread only what is counted can interrupt, and beside others what they have sent.
+// Nothing is stored, for which a locked instruction would have to wait.
 inline bool may_lock_at_once() noexcept {
   if (__builtin_expect(listening != 0, 0)) return false;
   if (single_threaded()) return true;
-  running_part* r = running;
-  return r == nullptr || spend(*r);
+  const running_part* r = running;
+  return __builtin_expect(r == nullptr || r->mail->load(std::memory_order_relaxed) == nullptr, 1);
 }
 
 // Who calls, as the owner of a lock: even, and never 0. The running fiber's record; where none of coir's runs
