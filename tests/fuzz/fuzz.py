@@ -163,7 +163,7 @@ class Hosts:
             interpreter.close()
 
 
-USUAL_CALM, LONG_CALM = 2000, 12000
+USUAL_CALM, LONG_CALM = 200, 2000
 
 
 class Judge:

@@ -18,6 +18,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "asleep.hpp"
 #include "host.hpp"
 #include "ops.hpp"
 
@@ -49,8 +50,7 @@ void flow(int number) {
     while (sem_wait(&mine.given) != 0) {
     }
     step& s = *mine.next.load();
-    errno = 0;
-    s.result = s.what->make(s.c);
+    s.result = make(*s.what, s.c);
     s.error = s.result == -1 ? errno : 0;
     s.state = step::returned;
     mine.busy = false;
@@ -58,9 +58,38 @@ void flow(int number) {
   }
 }
 
-// Until `outstanding` calls have returned, or none did for so long.
+// Between a process that runs a program and the one that watches it. Its numbers are out of the way of those
+// that the calls make, and of their limit.
+struct channel {
+  int questions[2], answers[2];
+};
+constexpr int first_own = 900;
+int own_number(int fd) {
+  const int to = fcntl(fd, F_DUPFD_CLOEXEC, first_own);
+  close(fd);
+  return to;
+}
+int question, answer;
+
+// Until nothing happens in this process and its children without it.
+void until_calm() {
+  char byte;
+  while (write(question, child, sizeof child) != sizeof child) {
+  }
+  while (read(answer, &byte, 1) != 1) {
+  }
+}
+
+// Until `outstanding` calls have returned, or those that have not wait.
 void wait_for(int& outstanding, long calm_us) {
+  bool asked = false;
   while (outstanding > 0) {
+    if (asked && sem_trywait(&something_returned) != 0) return;
+    if (asked) {
+      asked = false;
+      --outstanding;
+      continue;
+    }
     timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     t.tv_nsec += calm_us * 1000;
@@ -69,8 +98,12 @@ void wait_for(int& outstanding, long calm_us) {
     int r;
     while ((r = sem_timedwait(&something_returned, &t)) != 0 && errno == EINTR) {
     }
-    if (r != 0) return;
-    --outstanding;
+    if (r == 0) {
+      --outstanding;
+    } else {
+      until_calm();
+      asked = true;
+    }
   }
 }
 
@@ -147,39 +180,70 @@ void write_all(int fd, const std::string& text) {
   }
 }
 
+// Answers a question when two looks, one after the other, have found nobody at work. False if that does not
+// come.
+bool say_when_calm(pid_t process, const channel& c) {
+  pid_t children[things];
+  if (read(c.questions[0], children, sizeof children) != sizeof children) return true;
+  int calm_looks = 0;
+  for (int looks = 0; calm_looks < 2; ++looks) {
+    if (looks > 100'000) return false;
+    bool calm = asleep(process);
+    for (const pid_t one : children) calm = calm && (one == 0 || asleep_or_over(one));
+    calm_looks = calm ? calm_looks + 1 : 0;
+    usleep(calm ? 20 : 100);
+  }
+  const char byte = '!';
+  return write(c.answers[1], &byte, 1) == 1;
+}
+
 }  // namespace
 
 std::string run_in_child(const program& p) {
   int out[2];
-  if (pipe(out) != 0) std::abort();
-  const pid_t child = fork();
-  if (child == 0) {
+  channel c;
+  if (pipe(out) != 0 || pipe(c.questions) != 0 || pipe(c.answers) != 0) std::abort();
+  const pid_t process = fork();
+  if (process == 0) {
     setpgid(0, 0);
     close(out[0]);
-    // Its number is out of the way of those that the calls make, and of their limit.
-    const int to = fcntl(out[1], F_DUPFD_CLOEXEC, 900);
-    close(out[1]);
+    close(c.questions[0]);
+    close(c.answers[1]);
+    const int to = own_number(out[1]);
+    question = own_number(c.questions[1]);
+    answer = own_number(c.answers[0]);
     write_all(to, run(p));
     kill(0, SIGKILL);  // its group: itself, with whatever it has left
   }
-  setpgid(child, child);
+  setpgid(process, process);
   close(out[1]);
+  close(c.questions[1]);
+  close(c.answers[0]);
   std::string text;
-  char piece[4096];
+  bool hung = false;
   for (;;) {
-    pollfd ready = {out[0], POLLIN, 0};
-    if (poll(&ready, 1, 10'000) == 0) {
-      text = "hung\n";
+    pollfd ready[2] = {{out[0], POLLIN, 0}, {c.questions[0], POLLIN, 0}};
+    if (poll(ready, 2, 10'000) == 0) {
+      hung = true;
       break;
     }
+    if ((ready[1].revents & POLLIN) != 0 && !say_when_calm(process, c)) {
+      hung = true;
+      break;
+    }
+    if (ready[0].revents == 0) continue;
+    char piece[4096];
     const ssize_t n = read(out[0], piece, sizeof piece);
     if (n <= 0) break;
     text.append(piece, static_cast<std::size_t>(n));
   }
   close(out[0]);
-  kill(-child, SIGKILL);
+  close(c.questions[0]);
+  close(c.answers[1]);
+  kill(-process, SIGKILL);
   int status = 0;
-  waitpid(child, &status, 0);
+  waitpid(process, &status, 0);
+  if (hung) return "hung\n";
   if (text.empty()) text = "ended by signal " + std::to_string(WTERMSIG(status)) + "\n";
   return text;
 }

@@ -1,8 +1,8 @@
 // Runs programs of libc calls, by whichever flows the host makes.
 //
-// A call is begun when the one before it has returned, or when nothing has happened for a while: then it
+// A call is begun when the one before it has returned, or when all threads of the process sleep: then it
 // waits, and the calls that come may end its wait. So what happens is mostly the same from run to run,
-// whoever runs the flows.
+// whoever runs the flows, and however busy the machine is.
 #pragma once
 
 #include <string>
@@ -11,8 +11,8 @@ namespace fuzz {
 
 struct program {
   int flows = 1;
-  long calm_us = 2000;  // how long nothing has to happen until a call is taken for one that waits
-  std::string text;     // a line for each call, in the order in which they are begun: FLOW CALL ARGUMENT...
+  long calm_us = 200;  // how long a call that has not returned is given before it is asked whether it waits
+  std::string text;    // a line for each call, in the order in which they are begun: FLOW CALL ARGUMENT...
 };
 
 // Runs it in a process of its own, and tells what the calls returned and what is left in the descriptors, or

@@ -30,9 +30,13 @@
 #include <atomic>
 #include <cstring>
 #include <iterator>
+#include <sstream>
 #include <vector>
 
 namespace fuzz {
+
+pid_t child[things];
+
 namespace {
 
 int fd[slots];
@@ -40,9 +44,9 @@ pthread_mutex_t mutex[things];
 pthread_rwlock_t rwlock[things];
 pthread_cond_t condition[things];
 sem_t semaphore[things];
-pid_t child[things];
 std::atomic<int> handled{0};
 std::vector<int> fillers;
+std::atomic<int> at_work[1024];  // calls, on each number
 int read_holds[flows][things], write_holds[flows][things];
 
 // Run-length: "a3b2".
@@ -288,8 +292,12 @@ long non_blocking(int slot, int on, int by_ioctl) {
   return fcntl(fd[slot], F_SETFL, on != 0 ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
 }
 // Closes a number in one of the ways there are; the slot keeps it, as programs with a fault do.
+bool others_at_work_on(int number) {
+  return number >= 0 && number < static_cast<int>(std::size(at_work)) && at_work[number] > 1;
+}
 long close_number(int slot, int way) {
   const int n = fd[slot];
+  if (others_at_work_on(n)) return -2;
   switch (way) {
     case 0:
       return close(n);
@@ -306,7 +314,7 @@ long close_number(int slot, int way) {
 }
 long duplicate(int from, int to, int way) {
   if (way == 0) return put(to, dup(fd[from]));
-  if (fd[to] < 0) return -2;
+  if (fd[to] < 0 || others_at_work_on(fd[to])) return -2;
   const long r = way == 1 ? dup2(fd[from], fd[to]) : syscall(SYS_dup3, fd[from], fd[to], O_CLOEXEC);
   return r < 0 ? -1 : 0;
 }
@@ -499,7 +507,7 @@ const operation operations[] = {
     CALL("waitpid", "thing 0-1", wait_child(c, A, B)),
     CALL("kill_child", "thing", child[A] == 0 ? -2 : kill(child[A], SIGKILL)),
     CALL("raise", "", raise(SIGUSR1)),
-    CALL("usleep", "", usleep(1000)),
+    CALL("usleep", "", usleep(limit_ms * 500)),
 };
 const std::size_t operation_count = std::size(operations);
 
@@ -507,6 +515,21 @@ const operation* find(const char* name) {
   for (const operation& o : operations)
     if (std::strcmp(o.name, name) == 0) return &o;
   return nullptr;
+}
+
+long make(const operation& o, call& c) {
+  std::vector<int> numbers;
+  std::istringstream kinds(o.arguments);
+  int at = 0;
+  for (std::string kind; kinds >> kind; ++at)
+    if (kind == "fd" && fd[c.a[at]] >= 0) numbers.push_back(fd[c.a[at]]);
+  for (const int n : numbers) ++at_work[n];
+  errno = 0;
+  const long r = o.make(c);
+  const int error = errno;
+  for (const int n : numbers) --at_work[n];
+  errno = error;
+  return r;
 }
 
 void prepare() {

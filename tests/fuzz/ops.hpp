@@ -1,6 +1,8 @@
 // The calls that random programs are made of.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <string>
 
@@ -26,6 +28,10 @@ struct operation {
   long (*make)(call& c);
 };
 
+// Makes it. A number that another call is at work on is closed by nobody meanwhile (-2): what happens then is
+// one of the differences in semantics.md.
+long make(const operation& o, call& c);
+
 extern const operation operations[];
 extern const std::size_t operation_count;
 const operation* find(const char* name);
@@ -34,6 +40,8 @@ const operation* find(const char* name);
 void prepare();
 // What is in the descriptors when all is over.
 std::string rest();
+// The processes that calls have made and not waited for; 0 where there is none.
+extern pid_t child[things];
 // How long calls that have a limit may take, in milliseconds.
 constexpr int limit_ms = 60;
 
