@@ -1,6 +1,7 @@
 // Transfers between two descriptors inside the kernel.
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -66,6 +67,22 @@ bool is_socket(call& c) noexcept {
   return kind_of(c) == fd_kind::tcp || kind_of(c) == fd_kind::socket;
 }
 
+bool can_read(int fd) noexcept {
+  return (sys::raw(SYS_fcntl, fd, F_GETFL) & O_ACCMODE) != O_WRONLY;
+}
+bool can_write(int fd) noexcept {
+  return (sys::raw(SYS_fcntl, fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+}
+
+// A socket that is never ready for what is asked of it, which the kernel says at once.
+bool listens(int socket) noexcept {
+  int yes = 0;
+  socklen_t size = sizeof yes;
+  return sys::raw(SYS_getsockopt, socket, SOL_SOCKET, SO_ACCEPTCONN, sys::word(&yes), sys::word(&size)) ==
+             0 &&
+         yes != 0;
+}
+
 // Repeats `make(count, flags)` with SPLICE_F_NONBLOCK, waiting in between.
 //
 // That flag is about pipes. A blocking TCP socket to read from is looked at first; one to write to gets a
@@ -86,7 +103,8 @@ long splice_like(int in, const off64_t* at, int out, const char* name, size_t co
   std::size_t done = 0;
   for (;;) {
     long r = -EAGAIN;
-    if ((!is_socket(from) || ready_now(in, direction::in)) && (!by_page || ready_now(out, direction::out))) {
+    if ((!is_socket(from) || at != nullptr || ready_now(in, direction::in)) &&
+        (!by_page || ready_now(out, direction::out) || listens(out))) {
       const std::size_t piece = by_page ? std::min(count - done, page) : count - done;
       const auto attempt = [&]() -> long { return make(piece, flags | SPLICE_F_NONBLOCK); };
       const bool waits = on_disk && (is_file(to) || !in_memory(in, at, std::min(piece, most_in_pipe)));
@@ -97,8 +115,15 @@ long splice_like(int in, const off64_t* at, int out, const char* name, size_t co
     // A page at a time looks like one call: it ends where the pipe does.
     if (r != -EAGAIN || (done > 0 && !ready_now(in, direction::in)))
       return done > 0 ? static_cast<long>(done) : r;
-    long w = wait_end(from, direction::in, to);
-    if (w == 0) w = wait_end(to, direction::out, from);
+    // What cannot be read or written is said before anything is waited for.
+    if (done == 0 && (!can_read(in) || !can_write(out) || (is_socket(from) && listens(in))))
+      return make(count, flags);
+    // As the kernel: out of a pipe for data first, and else for room first, as it does not look before at
+    // what it is to read from, which may be nothing that can be spliced.
+    const bool data_is_next = kind_of(from) == fd_kind::pipe
+                                  ? !ready_now(in, direction::in)
+                                  : !waits_in_poll(to) || ready_now(out, direction::out);
+    long w = data_is_next ? wait_end(from, direction::in, to) : wait_end(to, direction::out, from);
     if (w == 0 && !(still_open(from) && still_open(to))) w = -EBADF;
     if (w < 0) return done > 0 ? static_cast<long>(done) : w;
   }
@@ -144,8 +169,17 @@ ssize_t sendfile(int out, int in, off_t* at, size_t count) noexcept {
   };
   if (from.state == nullptr || to.state == nullptr) return answer(plain());
   base::nanoseconds deadline = base::never;
-  if (waits_in_poll(from) && (kind_holds(from) || waits_in_poll(from)))
-    return answer(plain());  // EINVAL, mostly
+  const auto to_pipe = [&] {
+    return kind_of(to) == fd_kind::pipe && may_wait(to, direction::out, deadline) == 0;
+  };
+  if (waits_in_poll(from) && (kind_holds(from) || waits_in_poll(from))) {
+    if (at != nullptr || !to_pipe()) return answer(plain());  // ESPIPE, EINVAL
+    if (kind_of(from) != fd_kind::pipe) return posix::splice(in, nullptr, out, nullptr, count, 0);
+    // EINVAL, once there is room.
+    if (can_read(in) && can_write(out))
+      if (const long r = wait_end(to, direction::out, from); r < 0) return answer(r);
+    return answer(plain());
+  }
   const fd_kind source = kind_of(from);
   if (source == fd_kind::unknown) return answer(plain());
   if (is_socket(to)) {
@@ -155,8 +189,7 @@ ssize_t sendfile(int out, int in, off_t* at, size_t count) noexcept {
     if (!proved_no_socket(to, r, before)) return r;
   }
   // To a pipe it is a splice.
-  if (kind_of(to) == fd_kind::pipe && may_wait(to, direction::out, deadline) == 0)
-    return posix::splice(in, at, out, nullptr, count, 0);
+  if (to_pipe()) return posix::splice(in, at, out, nullptr, count, 0);
   if (source == fd_kind::quick && kind_of(to) != fd_kind::file && count <= much_to_copy)
     return answer(plain());
   return answer(offload_call(from.s, "sendfile", plain));
@@ -169,6 +202,13 @@ ssize_t splice(int in, off64_t* in_at, int out, off64_t* out_at, size_t count, u
 }
 
 ssize_t tee(int in, int out, size_t count, unsigned flags) noexcept {
+  {
+    call from(in, "tee"), to(out, "tee");
+    const auto both_pipes = [&] { return kind_of(from) == fd_kind::pipe && kind_of(to) == fd_kind::pipe; };
+    const bool known = from.state != nullptr && to.state != nullptr;
+    if (known && !both_pipes() && kind_holds(from) && kind_holds(to) && !both_pipes())
+      return answer(sys::raw(SYS_tee, in, out, static_cast<long>(count), flags));  // EINVAL, EBADF
+  }
   return answer(splice_like(in, nullptr, out, "tee", count, flags, [&](size_t n, unsigned f) {
     return sys::raw(SYS_tee, in, out, static_cast<long>(n), f);
   }));

@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -213,6 +215,78 @@ COIR_ROW("splice: waits for room in a full pipe and in a full socket") {
     mover.join();
     o.say("%s", read_all(e.a, 5).c_str());
   }
+}
+
+COIR_ROW("sendfile: to a full pipe waits for room whatever it reads from") {
+  const both_ends from = make(kind::pipe), q = make(kind::pipe);
+  const descriptor number(eventfd(2, 0)), set(epoll_create1(0));
+  for (const int in : {+from.a, +from.b, +number, +set}) {
+    const std::size_t filled = fill(q.b);
+    flow sender("sender", [&](log& s) { COIR_OBSERVE(s, sendfile(q.b, in, nullptr, 5)); });
+    settle();
+    o.say("the sender %s", sender.state());
+    read_all(q.a, filled);
+    sender.join();
+  }
+}
+
+COIR_ROW("sendfile: from a socket to a pipe waits for both") {
+  for (const kind k : sockets) {
+    const both_ends e = make(k), q = make(kind::pipe);
+    {
+      flow sender(name_of(k), [&](log& s) { COIR_OBSERVE(s, sendfile(q.b, e.a, nullptr, 5)); });
+      settle();
+      o.say("the sender %s", sender.state());
+      write_all(e.b, "hello");
+    }
+    o.say("%s", read_all(q.a, 5).c_str());
+    const std::size_t filled = fill(q.b);
+    {
+      flow sender(name_of(k), [&](log& s) { COIR_OBSERVE(s, sendfile(q.b, e.a, nullptr, 5)); });
+      write_all(e.b, "world");
+      settle();
+      o.say("the sender %s", sender.state());
+      read_all(q.a, filled);
+    }
+    o.say("%s", read_all(q.a, 5).c_str());
+  }
+}
+
+COIR_ROW("splice, tee, sendfile: what cannot be is said before anything is waited for") {
+  const both_ends empty = make(kind::pipe), full = make(kind::pipe), e = make(kind::unix_stream);
+  fill(full.b);
+  const descriptor listener = tcp_socket(), number(eventfd(0, 0)), f = scratch_file("text");
+  COIR_MUST(listen(listener, 1));
+  struct end {
+    const char* name;
+    int fd;
+    bool readable, writable;
+  };
+  const end ends[] = {{"an empty pipe's reader", empty.a, true, false},
+                      {"a full pipe's writer", full.b, false, true},
+                      {"a full pipe's reader", full.a, true, false},
+                      {"an empty pipe's writer", empty.b, false, true},
+                      {"a socket", e.a, true, true},
+                      {"a listener", listener, false, true},
+                      {"a number", number, false, false},
+                      {"a file", f, true, true}};
+  for (const end& in : ends)
+    for (const end& out : ends) {
+      // What would wait, or move something.
+      const bool can_be = (in.readable && out.writable) || out.fd == full.b;
+      if (can_be) continue;
+      o.say("from %s to %s", in.name, out.name);
+      COIR_OBSERVE(o, splice(in.fd, nullptr, out.fd, nullptr, 5, 0));
+      COIR_OBSERVE(o, tee(in.fd, out.fd, 5, 0));
+      COIR_OBSERVE(o, sendfile(out.fd, in.fd, nullptr, 5));
+    }
+  signal(SIGPIPE, SIG_IGN);
+  COIR_OBSERVE(o, splice(full.a, nullptr, listener, nullptr, 5, 0));
+  COIR_OBSERVE(o, sendfile(listener, f, nullptr, 4));
+  COIR_MUST(fcntl(empty.a, F_SETFL, O_NONBLOCK));
+  COIR_OBSERVE(o, splice(empty.a, nullptr, listener, nullptr, 5, 0));
+  COIR_OBSERVE(o, splice(empty.a, nullptr, full.b, nullptr, 5, 0));
+  COIR_OBSERVE(o, tee(empty.a, full.b, 5, 0));
 }
 
 COIR_ROW("tee: copies without taking, and waits for something to copy") {
