@@ -16,7 +16,8 @@ struct program {
 };
 
 // Runs it in a process of its own, and tells what the calls returned and what is left in the descriptors, or
-// how the process ended without. Throws std::invalid_argument if there is no such call or flow.
+// how the process ended without; "late" if the machine was too slow for the limits of calls. Throws
+// std::invalid_argument if there is no such call or flow.
 std::string run_in_child(const program& p);
 
 }  // namespace fuzz

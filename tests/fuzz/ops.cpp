@@ -33,6 +33,8 @@
 #include <sstream>
 #include <vector>
 
+#include "bytes.hpp"
+
 namespace fuzz {
 
 pid_t child[things];
@@ -45,37 +47,33 @@ pthread_rwlock_t rwlock[things];
 pthread_cond_t condition[things];
 sem_t semaphore[things];
 std::atomic<int> handled{0};
+std::atomic<bool> something_is_limited{false};  // by SO_RCVTIMEO or the like, or there was a child
 std::vector<int> fillers;
 std::atomic<int> at_work[1024];  // calls, on each number
 int read_holds[flows][things], write_holds[flows][things];
 
-// Run-length: "a3b2".
-std::string told(const char* from, std::size_t n) {
-  std::string text;
-  for (std::size_t i = 0; i < n;) {
-    std::size_t same = i;
-    while (same < n && from[same] == from[i]) ++same;
-    const auto byte = static_cast<unsigned char>(from[i]);
-    text += byte >= ' ' && byte < 127 ? std::string(1, from[i]) : "\\" + std::to_string(byte);
-    if (same - i > 1) text += std::to_string(same - i);
-    i = same;
-  }
-  return text;
-}
-
 // --- what the table's expressions are written with ---
-
-struct bytes {
-  explicit bytes(std::size_t n, char fill = '.') : room(std::max<std::size_t>(n, 1), fill), size(n) {}
-  operator char*() { return room.data(); }
-  std::string room;
-  std::size_t size;
-};
 
 bytes text(const call& c, int n) {
   return bytes(static_cast<std::size_t>(n), static_cast<char>('A' + c.number % 58));
 }
 
+// The kernel takes a number for what accept and open are to make before they wait, and coir when they have
+// it: slots whose number is closed forget it then, so that it makes no difference.
+std::atomic<int> makes_and_waits{0};
+void forget_closed() {
+  for (int& n : fd)
+    if (n >= 0 && fcntl(n, F_GETFD) < 0) n = -1;
+}
+template <class Make>
+long make_waiting(int slot, Make make) {
+  forget_closed();
+  ++makes_and_waits;
+  const long made = make();
+  --makes_and_waits;
+  if (made >= 0) fd[slot] = static_cast<int>(made);
+  return made < 0 ? -1 : 0;
+}
 long put(int slot, long made) {
   if (made < 0) return made;
   fd[slot] = static_cast<int>(made);
@@ -164,7 +162,7 @@ long file(int slot, int append) {
 char fifo_path[64];
 long open_fifo(int slot, int how) {
   static constexpr int ways[] = {O_RDONLY, O_WRONLY, O_RDWR, O_RDONLY | O_NONBLOCK, O_WRONLY | O_NONBLOCK};
-  return put(slot, open(fifo_path, ways[how]));
+  return make_waiting(slot, [&] { return open(fifo_path, ways[how]); });
 }
 
 long receive_message(call& c, int slot, int n, int flags) {
@@ -274,6 +272,7 @@ long set_option(int slot, int option, int value) {
   const timeval t = {value == 0 ? 0 : 0, value == 0 ? 0 : limit_ms * 1000};
   const int low = value == 0 ? 1 : 8;
   const int small = 4096;
+  if (option < 2 && value != 0) something_is_limited = true;
   switch (option) {
     case 0:
       return setsockopt(fd[slot], SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
@@ -295,22 +294,23 @@ long non_blocking(int slot, int on, int by_ioctl) {
 bool others_at_work_on(int number) {
   return number >= 0 && number < static_cast<int>(std::size(at_work)) && at_work[number] > 1;
 }
-long close_number(int slot, int way) {
-  const int n = fd[slot];
-  if (others_at_work_on(n)) return -2;
+long close_in_a_way(int n, int way) {
   switch (way) {
-    case 0:
-      return close(n);
     case 1:
       return syscall(SYS_close, n);
     case 2:
       return n < 0 ? -2 : close_range(static_cast<unsigned>(n), static_cast<unsigned>(n), 0);
-    default: {
-      const long r = close(n);
-      fd[slot] = -1;
-      return r;
-    }
+    default:
+      return close(n);
   }
+}
+long close_number(int slot, int way) {
+  const int n = fd[slot];
+  if (others_at_work_on(n)) return -2;
+  const long r = close_in_a_way(n, way);
+  if (way == 3) fd[slot] = -1;
+  if (makes_and_waits != 0) forget_closed();
+  return r;
 }
 long duplicate(int from, int to, int way) {
   if (way == 0) return put(to, dup(fd[from]));
@@ -319,6 +319,7 @@ long duplicate(int from, int to, int way) {
   return r < 0 ? -1 : 0;
 }
 long take_all_numbers() {
+  if (makes_and_waits != 0) return -2;
   rlimit l;
   getrlimit(RLIMIT_NOFILE, &l);
   l.rlim_cur = 64;
@@ -381,7 +382,7 @@ long make_child(int i, int what) {
   const pid_t made = fork();
   if (made < 0) return -1;
   if (made == 0) {
-    if (what == 1) usleep(limit_ms * 500);
+    if (what == 1) usleep(limit_ms * 1000);
     if (what == 2) raise(SIGKILL);
     if (what == 3) {
       const char byte = '!';
@@ -390,6 +391,7 @@ long make_child(int i, int what) {
     _exit(3 + what);
   }
   child[i] = made;
+  something_is_limited = true;
   return 0;
 }
 long wait_child(call& c, int i, int options) {
@@ -419,12 +421,15 @@ long file_text(int slot, int n) {
 #define B c.a[1]
 #define C c.a[2]
 #define D c.a[3]
-#define CALL(name, arguments, ...)           \
-  {                                          \
-    name, arguments, [](call& c) -> long {   \
-      static_cast<void>(c);                  \
-      return static_cast<long>(__VA_ARGS__); \
-    }                                        \
+#define CALL(name, arguments, ...) LATE(name, arguments, 0, __VA_ARGS__)
+#define LATE(name, arguments, calm, ...)         \
+  {                                              \
+    name, arguments,                             \
+        [](call& c) -> long {                    \
+          static_cast<void>(c);                  \
+          return static_cast<long>(__VA_ARGS__); \
+        },                                       \
+        calm                                     \
   }
 #define READS(name, arguments, n, ...)               \
   {                                                  \
@@ -450,11 +455,12 @@ const operation operations[] = {
     CALL("eventfd", "new 0-2 0-1", put(A, eventfd(static_cast<unsigned>(B), C == 0 ? 0 : EFD_SEMAPHORE))),
     CALL("file", "new 0-1", file(A, B)),
     CALL("file_text", "fd size", file_text(A, B)),
-    CALL("fifo", "new 0-4", open_fifo(A, B)),
+    LATE("fifo", "new 0-4", 40'000, open_fifo(A, B)),
     CALL("listen", "new 0-2", listen_tcp(A, B)),
     CALL("connect", "new fd", connect_tcp(A, B)),
-    CALL("accept", "new fd", put(A, accept(fd[B], nullptr, nullptr))),
-    CALL("accept4", "new fd", put(A, accept4(fd[B], nullptr, nullptr, SOCK_NONBLOCK))),
+    CALL("accept", "new fd", make_waiting(A, [&] { return accept(fd[B], nullptr, nullptr); })),
+    CALL("accept4", "new fd",
+         make_waiting(A, [&] { return accept4(fd[B], nullptr, nullptr, SOCK_NONBLOCK); })),
     CALL("epoll", "new", put(A, epoll_create1(0))),
     CALL("close", "fd 0-3", close_number(A, B)),
     CALL("dup", "fd new", duplicate(A, B, 0)),
@@ -507,7 +513,6 @@ const operation operations[] = {
     CALL("waitpid", "thing 0-1", wait_child(c, A, B)),
     CALL("kill_child", "thing", child[A] == 0 ? -2 : kill(child[A], SIGKILL)),
     CALL("raise", "", raise(SIGUSR1)),
-    CALL("usleep", "", usleep(limit_ms * 500)),
 };
 const std::size_t operation_count = std::size(operations);
 
@@ -530,6 +535,17 @@ long make(const operation& o, call& c) {
   for (const int n : numbers) --at_work[n];
   errno = error;
   return r;
+}
+
+bool may_end_by_time(const operation& o, const call& c) {
+  static constexpr struct {
+    const char* name;
+    int argument;  // that says how long; 1: limit_ms
+  } limited[] = {{"poll", 3},          {"select", 2},   {"epoll_wait", 1}, {"mutex_timedlock", 1},
+                 {"sem_timedwait", 1}, {"cond_wait", 1}};
+  if (something_is_limited) return true;
+  return std::any_of(std::begin(limited), std::end(limited),
+                     [&](const auto& l) { return std::strcmp(l.name, o.name) == 0 && c.a[l.argument] == 1; });
 }
 
 void prepare() {

@@ -26,11 +26,16 @@ struct operation {
   const char* name;
   const char* arguments;
   long (*make)(call& c);
+  // Others that it lets go on may come to hear of it by time: nothing is at work meanwhile.
+  long calm_us = 0;
 };
 
 // Makes it. A number that another call is at work on is closed by nobody meanwhile (-2): what happens then is
 // one of the differences in semantics.md.
 long make(const operation& o, call& c);
+
+// Whether a call that waits may end with nobody else doing anything.
+bool may_end_by_time(const operation& o, const call& c);
 
 extern const operation operations[];
 extern const std::size_t operation_count;
@@ -43,6 +48,6 @@ std::string rest();
 // The processes that calls have made and not waited for; 0 where there is none.
 extern pid_t child[things];
 // How long calls that have a limit may take, in milliseconds.
-constexpr int limit_ms = 60;
+constexpr int limit_ms = 200;
 
 }  // namespace fuzz
