@@ -27,13 +27,26 @@ long poll_now(pollfd* fds, nfds_t count) noexcept {
 
 // Lets a millisecond pass at most, for what cannot be watched.
 constexpr base::nanoseconds look_again = 1'000'000;
+// And this for what has a hang-up or an error already that does not count: hardly anything comes after it.
+constexpr base::nanoseconds look_rarely = 20'000'000;
 
-// Waits until one of `fds` may be ready. 1: ask again. 0: the time is over. -errno otherwise; -EBADF if some
+// The descriptors of a question, and what about them is asked.
+struct watched {
+  const pollfd* fds;
+  std::size_t count;
+  // Null: an error and a hang-up always count. Else only where `events` says so, and here is noted, for each,
+  // that it has one which does not: a ring would tell of it again and again.
+  bool* has_uncounted = nullptr;
+};
+
+// Waits until one of them may be ready. 1: ask again. 0: the time is over. -errno otherwise; -EBADF if some
 // were closed, after `gone(index)` for each.
 template <class Gone>
-long wait_any(scheduler& s, const pollfd* fds, std::size_t count, const char* name,
-              base::nanoseconds deadline, const std::uint64_t* mask, wait::ending_handlers handlers,
-              Gone gone) noexcept {
+long wait_any(scheduler& s, const watched& asked, const char* name, base::nanoseconds deadline,
+              const std::uint64_t* mask, wait::ending_handlers handlers, Gone gone) noexcept {
+  const pollfd* const fds = asked.fds;
+  const std::size_t count = asked.count;
+  bool* const has_uncounted = asked.has_uncounted;
   if (const int error = wait::interrupt_errno(*s.current())) return -error;
   if (count > 0 && wait::reactor_of(s) == nullptr) return -ENOMEM;
   wait::watch_set watches(count);
@@ -41,14 +54,20 @@ long wait_any(scheduler& s, const pollfd* fds, std::size_t count, const char* na
   wait::waiter w(s);
   w.ended_by = handlers;
   w.mask = mask;
-  bool blind = false;
+  bool blind = false, deaf = false;
   for (std::size_t i = 0; i < count; ++i) {
     if (fds[i].fd < 0) continue;
+    if (has_uncounted != nullptr && has_uncounted[i]) {
+      deaf = true;
+      continue;
+    }
     const int error = watches.add(s, fds[i].fd, static_cast<std::uint32_t>(fds[i].events) & 0xffff, i, w);
     blind = blind || (error != 0 && error != EPERM);  // EPERM: such a file's answer does not change
   }
-  const base::nanoseconds until =
-      blind ? std::min(deadline, base::add_saturated(s.now(), look_again)) : deadline;
+  const auto within = [&](base::nanoseconds d) {
+    return std::min(deadline, base::add_saturated(s.now(), d));
+  };
+  const base::nanoseconds until = blind ? within(look_again) : deaf ? within(look_rarely) : deadline;
   // A wait for nothing is one for a signal.
   if (watches.empty()) s.external_wait(1);
   const wait::outcome o = wait::park_until(w, name, until);
@@ -59,17 +78,20 @@ long wait_any(scheduler& s, const pollfd* fds, std::size_t count, const char* na
   if (const int error = wait::error_of(o, *s.current())) return -error;
   if (watches.failed()) {
     wait::waiter brief(s);
-    wait::park_until(brief, name, std::min(deadline, base::add_saturated(s.now(), look_again)));
+    wait::park_until(brief, name, within(look_again));
   }
+  if (has_uncounted != nullptr && count > 0 && wait::reactor_of(s)->completes_io())
+    watches.ended([&](std::size_t i, long result) {
+      has_uncounted[i] = has_uncounted[i] || (result > 0 && (result & fds[i].events) == 0);
+    });
   return 1;
 }
 
-// Calls `ask()` until it finds something or the time is over. `fds` is what to wait for in between, `mask`
+// Calls `ask()` until it finds something or the time is over. `of` is what to wait for in between, `mask`
 // the signal mask meanwhile, or null.
 template <class Ask, class Gone>
-long ask_and_wait(const char* name, const pollfd* fds, std::size_t count, base::nanoseconds limit,
-                  const sigset_t* mask, Ask ask, Gone gone,
-                  wait::ending_handlers handlers = wait::ending_handlers::all) noexcept {
+long ask_and_wait(const char* name, const watched& of, base::nanoseconds limit, const sigset_t* mask, Ask ask,
+                  Gone gone, wait::ending_handlers handlers = wait::ending_handlers::all) noexcept {
   scheduler& s = *scheduler::existing();
   s.charge();
   long found = ask();
@@ -82,7 +104,7 @@ long ask_and_wait(const char* name, const pollfd* fds, std::size_t count, base::
   const base::nanoseconds deadline = limit == base::never ? base::never : base::add_saturated(s.now(), limit);
   const masked during(mask);
   for (;;) {
-    const long r = wait_any(s, fds, count, name, deadline, during.mask(), handlers, gone);
+    const long r = wait_any(s, of, name, deadline, during.mask(), handlers, gone);
     if (r < 0) return r;
     found = ask();
     if (found != 0 || r == 0 || s.now() >= deadline) return found;
@@ -94,7 +116,7 @@ long poll_for(const char* name, pollfd* fds, nfds_t count, base::nanoseconds lim
               const sigset_t* mask) noexcept {
   constexpr short gone_mark = POLLNVAL;
   const long r = ask_and_wait(
-      name, fds, count, limit, mask, [&] { return poll_now(fds, count); },
+      name, {fds, count}, limit, mask, [&] { return poll_now(fds, count); },
       [&](std::size_t index) { fds[index].revents = gone_mark; });
   if (r != -EBADF) return r;
   const std::unique_ptr<pollfd[]> rest(new (std::nothrow) pollfd[count]);
@@ -137,8 +159,8 @@ struct select_sets {
             1) != 0;
   }
   short events(int fd) const noexcept {
-    return static_cast<short>((has(user[0], fd) ? POLLIN : 0) | (has(user[1], fd) ? POLLOUT : 0) |
-                              (has(user[2], fd) ? POLLPRI : 0));
+    return static_cast<short>((has(user[0], fd) ? POLLIN | POLLERR | POLLHUP : 0) |
+                              (has(user[1], fd) ? POLLOUT | POLLERR : 0) | (has(user[2], fd) ? POLLPRI : 0));
   }
 };
 
@@ -172,7 +194,8 @@ long select_for(select_sets sets, base::nanoseconds limit, const sigset_t* mask,
   std::size_t used = 0;
   for (int fd = 0; fd < sets.count; ++fd) used += wanted.events(fd) != 0;
   const std::unique_ptr<pollfd[]> fds(new (std::nothrow) pollfd[used + 1]);
-  if (fds == nullptr) return -ENOMEM;
+  const std::unique_ptr<bool[]> uncounted(new (std::nothrow) bool[used + 1]());
+  if (fds == nullptr || uncounted == nullptr) return -ENOMEM;
   used = 0;
   for (int fd = 0; fd < sets.count; ++fd)
     if (wanted.events(fd) != 0) fds[used++] = {fd, wanted.events(fd), 0};
@@ -185,7 +208,7 @@ long select_for(select_sets sets, base::nanoseconds limit, const sigset_t* mask,
     return sys::raw(SYS_pselect6, sets.count, sys::word(sets.user[0]), sys::word(sets.user[1]),
                     sys::word(sets.user[2]), sys::word(&none), 0);
   };
-  const long r = ask_and_wait(name, fds.get(), used, limit, mask, ask, [](std::size_t) {});
+  const long r = ask_and_wait(name, {fds.get(), used, uncounted.get()}, limit, mask, ask, [](std::size_t) {});
   if (r < 0)  // an error leaves the sets as they were
     for (int i = 0; i < 3; ++i)
       if (sets.user[i] != nullptr)
@@ -198,7 +221,7 @@ long epoll_for(int fd, epoll_event* events, int count, base::nanoseconds limit,
   const pollfd self = {fd, POLLIN, 0};
   const auto ask = [&]() -> long { return sys::raw(SYS_epoll_pwait, fd, sys::word(events), count, 0, 0, 8); };
   return ask_and_wait(
-      "epoll_wait", &self, 1, limit, mask, ask, [](std::size_t) {}, wait::ending_handlers::all_and_stops);
+      "epoll_wait", {&self, 1}, limit, mask, ask, [](std::size_t) {}, wait::ending_handlers::all_and_stops);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/select.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,6 +32,13 @@ struct set {
 void say_left(log& o, const timeval& t, long before_us) {
   const long left = static_cast<long>(t.tv_sec) * 1'000'000 + static_cast<long>(t.tv_usec);
   o.say("left: %s", left == 0 ? "nothing" : left < before_us ? "less" : left == before_us ? "all" : "more");
+}
+
+// Of all threads of the process.
+double processor_ms() {
+  timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) / 1e6;
 }
 
 }  // namespace
@@ -147,6 +155,53 @@ COIR_ROW("select: the end of a stream, an error and a hang-up are readable") {
   });
   settle();
   e.a.close();
+}
+
+// For writing a hang-up does not count, and for exceptional conditions an error neither.
+COIR_ROW_WITH(own_process, "select: what does not count keeps nobody busy") {
+  both_ends hung = make(kind::pipe), broken = make(kind::pipe), over = make(kind::unix_stream);
+  both_ends was_reset = make(kind::tcp);
+  hung.b.close();
+  broken.a.close();
+  over.b.close();
+  reset(was_reset.b);
+  settle();
+  struct {
+    const char* what;
+    int fd;
+    bool writes;
+  } const asked[] = {{"a hung-up pipe to write", hung.a, true},
+                     {"a hung-up pipe", hung.a, false},
+                     {"a broken pipe", broken.b, false},
+                     {"a socket without a peer", over.a, false},
+                     {"a socket that was reset", was_reset.a, false}};
+  for (const auto& a : asked) {
+    set s{a.fd};
+    timeval t = {0, 60'000};
+    const stopwatch since;
+    const double before = processor_ms();
+    o.say("%s", a.what);
+    COIR_OBSERVE(o,
+                 select(a.fd + 1, nullptr, a.writes ? &s.bits : nullptr, a.writes ? nullptr : &s.bits, &t));
+    const double used = processor_ms() - before;
+    o.took(since, 60);
+    o.check(used < 20, "the processor was left alone");
+  }
+}
+
+COIR_ROW("select: what counts is seen beside what does not") {
+  both_ends hung = make(kind::pipe);
+  const both_ends e = make(kind::unix_stream);
+  hung.b.close();
+  flow writer("writer", [&](log&) {
+    usleep(40'000);
+    write_all(e.b, "x");
+  });
+  set r{e.a}, w{hung.a};
+  const stopwatch since;
+  COIR_OBSERVE(o, select(std::max<int>(e.a, hung.a) + 1, &r.bits, &w.bits, nullptr, nullptr));
+  o.took(since, 40);
+  o.say("%d %d", r.has(e.a), w.has(hung.a));
 }
 
 COIR_ROW("select: a zero timeout does not wait, and lets others run") {
