@@ -4,7 +4,7 @@
 
 namespace fuzz {
 
-void start_flows(int n, const std::function<void(int)>& body) {
+void start_flows(int n, unsigned, const std::function<void(int)>& body) {
   for (int i = 0; i < n; ++i) coir::spawn(body, i);
 }
 

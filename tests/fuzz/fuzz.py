@@ -10,6 +10,7 @@ programs. Exit status 1 if a difference was found.
 import argparse
 import collections
 import concurrent.futures
+import itertools
 import os
 import random
 import subprocess
@@ -96,9 +97,12 @@ def lines_of(steps):
     return [" ".join(map(str, (s.flow, s.call, *s.arguments))) for s in steps]
 
 
-def as_text(steps, calm_us):
-    flows = max((s.flow for s in steps), default=0) + 1
-    return "\n".join([f"program {flows} {calm_us}", *lines_of(steps), "end", ""])
+def flows_of(steps):
+    return max((s.flow for s in steps), default=0) + 1
+
+
+def as_text(steps, calm_us, slow=0):
+    return "\n".join([f"program {flows_of(steps)} {calm_us} {slow}", *lines_of(steps), "end", ""])
 
 
 class Interpreter:
@@ -108,14 +112,14 @@ class Interpreter:
         self.command, self.environment = command, environment
         self.process = None
 
-    def run(self, steps, calm_us):
+    def run(self, text):
         for _ in range(2):
             if self.process is None:
                 self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                                 stderr=subprocess.DEVNULL, text=True, errors="replace",
                                                 env=self.environment)
             try:
-                self.process.stdin.write(as_text(steps, calm_us))
+                self.process.stdin.write(text)
                 self.process.stdin.flush()
                 told = []
                 for line in self.process.stdout:
@@ -137,34 +141,38 @@ class Interpreter:
 
 
 class Hosts:
-    """Interpreters for each host, one set for each thread of this program."""
+    """Interpreters for each host; at most `jobs` programs run at a time."""
 
-    def __init__(self, threads, fibers, coir_run):
+    def __init__(self, threads, fibers, coir_run, jobs):
         self.commands = {"plain": ([threads], {})}
         for reactor in ("epoll", "uring"):
             self.commands[f"fibers-{reactor}"] = ([fibers], {"COIR_REACTOR": reactor})
             if coir_run:
                 self.commands[f"always-{reactor}"] = ([coir_run, "--always", "--", threads], {"COIR_REACTOR": reactor})
-        self.local = threading.local()
-        self.all = []
+        self.idle = {host: [] for host in self.commands}
         self.lock = threading.Lock()
+        self.room = threading.Semaphore(jobs)
+        self.room_for_slow = threading.Semaphore(2)
 
-    def run(self, host, steps, calm_us):
-        mine = self.local.__dict__.setdefault("interpreters", {})
-        if host not in mine:
+    def run(self, host, steps, calm_us, slow=0):
+        with self.lock:
+            interpreter = self.idle[host].pop() if self.idle[host] else None
+        if interpreter is None:
             command, extra = self.commands[host]
-            mine[host] = Interpreter(command, {**os.environ, **extra})
-            with self.lock:
-                self.all.append(mine[host])
+            interpreter = Interpreter(command, {**os.environ, **extra})
         for _ in range(6):
-            told = mine[host].run(steps, calm_us)
+            with self.room if slow == 0 else self.room_for_slow:
+                told = interpreter.run(as_text(steps, calm_us, slow))
             if told != LATE:
-                return told
-        return LATE
+                break
+        with self.lock:
+            self.idle[host].append(interpreter)
+        return told
 
     def close(self):
-        for interpreter in self.all:
-            interpreter.close()
+        for interpreters in self.idle.values():
+            for interpreter in interpreters:
+                interpreter.close()
 
 
 USUAL_CALM, LONG_CALM = 200, 2000
@@ -172,9 +180,10 @@ LATE = "late\n"
 
 
 class Judge:
-    def __init__(self, hosts, names):
+    def __init__(self, hosts, names, jobs):
         self.hosts, self.names = hosts, names
         self.late = 0  # programs that the machine was too slow for
+        self.at_once = concurrent.futures.ThreadPoolExecutor(jobs)
 
     def suspects(self, steps, calm_us=USUAL_CALM):
         """The hosts that showed what threads did not in as many runs."""
@@ -184,46 +193,48 @@ class Judge:
             self.late += 1
         return [name for name in self.names if plain != LATE and shown[name] not in (plain, LATE)]
 
-    def differs(self, host, steps):
-        """What a host showed twice and threads never in many runs, patiently; None if there is no such thing."""
-        plain = {LATE}
-        seen = collections.Counter()
-        for calm in (USUAL_CALM, LONG_CALM, LONG_CALM, 2 * LONG_CALM):
-            plain.update(self.hosts.run("plain", steps, calm) for _ in range(3))
-        for _ in range(3):
-            told = self.hosts.run(host, steps, LONG_CALM)
-            if told in plain:
-                return None
-            seen[told] += 1
-        # Once more, with what a busy machine may do to threads as well.
-        plain.update(self.hosts.run("plain", steps, LONG_CALM) for _ in range(6))
-        if any(told in plain for told in seen):
+    def differs(self, host, steps, brief=False):
+        """What a host showed in three runs and threads never in many, patiently; None if there is no such thing."""
+        seen = list(self.at_once.map(lambda _: self.hosts.run(host, steps, LONG_CALM), range(3)))
+        if LATE in seen:
             return None
-        plain.remove(LATE)
-        return (seen.most_common(1)[0][0], sorted(plain, key=len)[0]) if plain else None
+        # Threads in their own time, in a hurry, with much patience, and with each flow as the last or the first.
+        alone = [1 << flow for flow in range(flows_of(steps))]
+        others = [sum(alone) - one for one in alone]
+        ways = [[(USUAL_CALM, 0)] * 3, [(LONG_CALM, 0)] * 6, [(LONG_CALM, slow) for slow in (*alone, *others)],
+                [(2 * LONG_CALM, 0)] * 3 + [(LONG_CALM, 0)] * 6]
+        plain = set()
+        for some in ways[:2] if brief else ways:
+            plain.update(self.at_once.map(lambda way: self.hosts.run("plain", steps, *way), some))
+            if any(told in plain for told in seen):
+                return None
+        plain.discard(LATE)
+        return (max(seen, key=seen.count), sorted(plain, key=len)[0]) if plain else None
 
     def shrink(self, host, steps):
+        """The fewest calls that still differ, and what `differs` says of them; None for that if it was chance."""
         found = self.differs(host, steps)
+        if found is None:
+            return steps, None
+        fewest = steps
         size = max(1, len(steps) // 2)
         while size >= 1:
             at = 0
-            while at < len(steps):
-                fewer = steps[:at] + steps[at + size:]
-                less = self.differs(host, fewer) if fewer else None
-                if less is not None:
-                    steps, found = fewer, less
+            while at < len(fewest):
+                fewer = fewest[:at] + fewest[at + size:]
+                if fewer and self.differs(host, fewer, brief=True):
+                    fewest = fewer
                 else:
                     at += size
             size //= 2
-        return steps, found
+        less = self.differs(host, fewest)
+        return (fewest, less) if less else (steps, found)
 
 
-def report(host, seed, steps, found, out):
-    out(f"seed {seed} differs on {host}:")
-    out(as_text(steps, USUAL_CALM))
+def report(host, seed, steps, found):
     theirs, plain = found
-    out("on threads, for one:\n" + plain)
-    out(f"on {host}:\n" + theirs)
+    print(f"seed {seed} differs on {host}:\n{as_text(steps, USUAL_CALM)}\non threads, for one:\n{plain}\n"
+          f"on {host}:\n{theirs}", flush=True)
 
 
 def main():
@@ -234,15 +245,15 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--calls", type=int)
-    parser.add_argument("--jobs", type=int, default=16)
+    parser.add_argument("--jobs", type=int, default=64)
     parser.add_argument("--hosts")
     parser.add_argument("--replay")
     parser.add_argument("--keep-going", action="store_true")
     options = parser.parse_args()
 
-    hosts = Hosts(options.threads, options.fibers, options.coir_run)
+    hosts = Hosts(options.threads, options.fibers, options.coir_run, options.jobs)
     names = options.hosts.split(",") if options.hosts else [n for n in hosts.commands if n != "plain"]
-    judge = Judge(hosts, names)
+    judge = Judge(hosts, names, options.jobs)
     maker = Maker(options.threads)
     if options.replay:
         with open(options.replay, encoding="utf-8") as file:
@@ -254,46 +265,41 @@ def main():
         return 0
 
     until = time.monotonic() + options.seconds
-    calls = 0
-    found = 0
+    calls = programs = found = 0
     lock = threading.Lock()
     kinds = set()
-
-    def say(text):
-        with lock:
-            print(text, flush=True)
+    seeds = itertools.count(options.seed)
 
     def one(seed):
-        nonlocal calls, found
-        if (options.calls is None and time.monotonic() > until) or (options.calls and calls >= options.calls):
-            return False
+        nonlocal calls, programs, found
         steps = maker.make(seed)
         for name in judge.suspects(steps):
-            if judge.differs(name, steps) is None:
-                continue
             small, what = judge.shrink(name, steps)
             if what is None:
                 continue
+            kind = (name, tuple(sorted(s.call for s in small)))
             with lock:
-                kind = (name, tuple(sorted(s.call for s in small)))
-                known = kind in kinds
-                kinds.add(kind)
-                found += 0 if known else 1
-            if not known:
-                report(name, seed, small, what, say)
+                if kind not in kinds:
+                    kinds.add(kind)
+                    found += 1
+                    report(name, seed, small, what)
         with lock:
             calls += len(steps)
-        return True
+            programs += 1
+
+    def some():
+        while options.keep_going or found == 0:
+            if calls >= options.calls if options.calls else time.monotonic() > until:
+                return
+            with lock:
+                seed = next(seeds)
+            one(seed)
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        seed = options.seed
-        going = True
-        while going and (options.keep_going or found == 0):
-            batch = list(pool.map(one, range(seed, seed + 4 * options.jobs)))
-            seed += len(batch)
-            going = all(batch)
+        for going in [pool.submit(some) for _ in range(options.jobs)]:
+            going.result()
     hosts.close()
-    print(f"{calls} calls in {seed - options.seed} programs on each of {', '.join(names)}, {judge.late} of them too late "
+    print(f"{calls} calls in {programs} programs on each of {', '.join(names)}, {judge.late} of them too late "
           f"for their limits: {found} differences")
     return 1 if found else 0
 

@@ -144,7 +144,7 @@ std::string run(const program& p) {
   prepare();
   sem_init(&something_returned, 0, 0);
   for (orders& o : all_orders) sem_init(&o.given, 0, 0);
-  start_flows(p.flows, flow);
+  start_flows(p.flows, p.slow, flow);
   int outstanding = 0;
   timespec began;
   clock_gettime(CLOCK_MONOTONIC, &began);
@@ -200,13 +200,16 @@ void write_all(int fd, const std::string& text) {
 bool say_when_calm(pid_t process, const channel& c) {
   pid_t children[things];
   if (read(c.questions[0], children, sizeof children) != sizeof children) return true;
+  constexpr long most_us = 3'000'000;
   int calm_looks = 0;
-  for (int looks = 0; calm_looks < 2; ++looks) {
-    if (looks > 10'000) return false;
+  for (long spent_us = 0, pause_us = 100; calm_looks < 2; spent_us += pause_us) {
+    if (spent_us > most_us) return false;
     bool calm = asleep(process);
     for (const pid_t one : children) calm = calm && (one == 0 || asleep_or_over(one));
     calm_looks = calm ? calm_looks + 1 : 0;
-    usleep(calm ? 20 : 100);
+    // What looks too often keeps it from its work.
+    pause_us = calm ? 20 : std::min(pause_us + pause_us / 4 + 20, 5000L);
+    usleep(static_cast<useconds_t>(pause_us));
   }
   const char byte = '!';
   return write(c.answers[1], &byte, 1) == 1;

@@ -12,6 +12,7 @@ namespace fuzz {
 struct program {
   int flows = 1;
   long calm_us = 200;  // how long a call that has not returned is given before it is asked whether it waits
+  unsigned slow = 0;   // the flows that threads let wait for the others, a bit for each: see host.hpp
   std::string text;    // a line for each call, in the order in which they are begun: FLOW CALL ARGUMENT...
 };
 

@@ -1,7 +1,7 @@
 // usage: fuzz_threads [--list] < PROGRAMS
 //
 // Runs programs, each in a process of its own, and tells what their calls returned. A program is, in lines:
-//   program FLOWS CALM_US
+//   program FLOWS CALM_US SLOW
 //   FLOW CALL ARGUMENT...          one for each call
 //   end
 // --list tells the calls there are.
@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
   for (std::string line; std::getline(std::cin, line);) {
     if (line.rfind("program ", 0) == 0) {
       p = {};
-      std::istringstream(line.substr(8)) >> p.flows >> p.calm_us;
+      std::istringstream(line.substr(8)) >> p.flows >> p.calm_us >> p.slow;
     } else if (line == "end") {
       std::cout << fuzz::run_in_child(p) << "end" << std::endl;
     } else {

@@ -33,6 +33,7 @@
 #include <sstream>
 #include <vector>
 
+#include "at_work.hpp"
 #include "bytes.hpp"
 
 namespace fuzz {
@@ -49,7 +50,6 @@ sem_t semaphore[things];
 std::atomic<int> handled{0};
 std::atomic<bool> something_is_limited{false};  // by SO_RCVTIMEO or the like, or there was a child
 std::vector<int> fillers;
-std::atomic<int> at_work[1024];  // calls, on each number
 int read_holds[flows][things], write_holds[flows][things];
 
 // --- what the table's expressions are written with ---
@@ -67,6 +67,7 @@ void forget_closed() {
 }
 template <class Make>
 long make_waiting(int slot, Make make) {
+  if (!fillers.empty()) return -2;  // the kernel says EMFILE before it waits
   forget_closed();
   ++makes_and_waits;
   const long made = make();
@@ -98,6 +99,9 @@ long as_errno(int error) {
 constexpr int domains[] = {AF_UNIX, AF_UNIX, AF_UNIX};
 constexpr int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
 constexpr int receive_flags[] = {0, MSG_PEEK, MSG_DONTWAIT, MSG_WAITALL, MSG_TRUNC, MSG_PEEK | MSG_DONTWAIT};
+constexpr bool peeks(int flags) {
+  return (receive_flags[flags] & MSG_PEEK) != 0;
+}
 constexpr int send_flags[] = {MSG_NOSIGNAL, MSG_NOSIGNAL | MSG_DONTWAIT, MSG_NOSIGNAL | MSG_MORE};
 constexpr short poll_events[] = {POLLIN, POLLOUT, POLLIN | POLLOUT, POLLPRI, 0};
 constexpr int poll_limits[] = {0, limit_ms, -1};
@@ -171,7 +175,8 @@ long receive_message(call& c, int slot, int n, int flags) {
   msghdr m = {};
   m.msg_iov = v;
   m.msg_iovlen = 2;
-  const long r = recvmsg(fd[slot], &m, receive_flags[flags]);
+  const long r =
+      receive_from(fd[slot], peeks(flags), [&] { return recvmsg(fd[slot], &m, receive_flags[flags]); });
   took(c, std::min<long>(r, n), room);
   if (r >= 0 && (m.msg_flags & MSG_TRUNC) != 0) c.data += " cut";
   return r;
@@ -189,7 +194,8 @@ long receive_several(call& c, int slot, int n, int one) {
   iovec v[2] = {{room, static_cast<std::size_t>(n)}, {room + n, static_cast<std::size_t>(n)}};
   mmsghdr m[2] = {};
   for (int i = 0; i < 2; ++i) m[i].msg_hdr.msg_iov = &v[i], m[i].msg_hdr.msg_iovlen = 1;
-  const int r = recvmmsg(fd[slot], m, 2, one != 0 ? MSG_WAITFORONE : 0, nullptr);
+  const long r = receive_from(
+      fd[slot], false, [&] { return recvmmsg(fd[slot], m, 2, one != 0 ? MSG_WAITFORONE : 0, nullptr); });
   const int error = errno;
   for (int i = 0; i < r; ++i)
     c.data += told(room + i * n, std::min<std::size_t>(m[i].msg_len, static_cast<std::size_t>(n))) + "|";
@@ -229,7 +235,7 @@ long receive_descriptor(call& c, int over, int slot) {
   m.msg_iovlen = 1;
   m.msg_control = control;
   m.msg_controllen = sizeof control;
-  const long r = took(c, recvmsg(fd[over], &m, 0), room);
+  const long r = took(c, receive_from(fd[over], false, [&] { return recvmsg(fd[over], &m, 0); }), room);
   cmsghdr* h = r >= 0 ? CMSG_FIRSTHDR(&m) : nullptr;
   if (h == nullptr || h->cmsg_type != SCM_RIGHTS) return r;
   c.data += " with one";
@@ -291,9 +297,6 @@ long non_blocking(int slot, int on, int by_ioctl) {
   return fcntl(fd[slot], F_SETFL, on != 0 ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
 }
 // Closes a number in one of the ways there are; the slot keeps it, as programs with a fault do.
-bool others_at_work_on(int number) {
-  return number >= 0 && number < static_cast<int>(std::size(at_work)) && at_work[number] > 1;
-}
 long close_in_a_way(int n, int way) {
   switch (way) {
     case 1:
@@ -465,15 +468,18 @@ const operation operations[] = {
     CALL("close", "fd 0-3", close_number(A, B)),
     CALL("dup", "fd new", duplicate(A, B, 0)),
     CALL("dup2", "fd fd 1-2", duplicate(A, B, C)),
-    CALL("shutdown", "fd 0-2", shutdown(fd[A], B)),
+    LATE("shutdown", "fd 0-2", 70'000, shutdown(fd[A], B)),
     CALL("send_descriptor", "fd fd", send_descriptor(c, A, B)),
     CALL("receive_descriptor", "fd new", receive_descriptor(c, A, B)),
     CALL("take_all_numbers", "", take_all_numbers()),
     CALL("give_numbers_back", "", give_numbers_back()),
     // --- bytes ---
-    READS("read", "fd size", B, read(fd[A], room, room.size)),
-    READS("recv", "fd size 0-5", B, recv(fd[A], room, room.size, receive_flags[C])),
-    READS("recvfrom", "fd size 0-5", B, recvfrom(fd[A], room, room.size, receive_flags[C], nullptr, nullptr)),
+    READS("read", "fd size", B, receive_from(fd[A], false, [&] { return read(fd[A], room, room.size); })),
+    READS("recv", "fd size 0-5", B,
+          receive_from(fd[A], peeks(C), [&] { return recv(fd[A], room, room.size, receive_flags[C]); })),
+    READS("recvfrom", "fd size 0-5", B,
+          receive_from(fd[A], peeks(C),
+                       [&] { return recvfrom(fd[A], room, room.size, receive_flags[C], nullptr, nullptr); })),
     READS("pread", "fd size", B, pread(fd[A], room, room.size, 0)),
     CALL("recvmsg", "fd size 0-5", receive_message(c, A, B, C)),
     CALL("recvmmsg", "fd size 0-1", receive_several(c, A, B, C)),
