@@ -203,7 +203,10 @@ long ask_again(call& c, direction d) noexcept {
   return still_open(c) ? 0 : -EBADF;
 }
 
-long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive) noexcept {
+namespace {
+
+long wait_event(call& c, direction d, base::nanoseconds deadline, bool exclusive) noexcept {
+  const bool returns = (c.woken_for & static_cast<unsigned>(d)) != 0;
   c.took_all(d);
   // Events may come for ever that are not what the call needs.
   if (deadline != base::never && c.s.now() >= deadline) return -EAGAIN;
@@ -213,6 +216,7 @@ long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive
   op.fd = c.fd;
   op.state = c.state;
   op.exclusive = exclusive;
+  op.returns = returns;
   trust(c, op, d);
   const long r = wait::perform(c.s, op, {c.name, deadline, c.ends_by_signal});
   if (__builtin_expect(r == -ENOSPC, 0)) return nap(c, deadline);
@@ -224,6 +228,27 @@ long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive
   if (__builtin_expect(!still_open(c), 0)) return -EBADF;
   if (exclusive) c.woken_for |= static_cast<std::uint8_t>(d);
   return 0;
+}
+
+// Whether nothing can be sent any more, which poll does not say of an AF_UNIX stream that is full.
+bool ended_for_sending(int fd) noexcept {
+  return is_stream(fd) && sys::raw(SYS_sendto, fd, 0, 0, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0) == -EPIPE;
+}
+
+}  // namespace
+
+long wait_ready(call& c, direction d, base::nanoseconds deadline, bool exclusive) noexcept {
+  if (d == direction::in || c.state->kind != fd_kind::socket || !is_unix(c.fd))
+    return wait_event(c, d, deadline, exclusive);
+  // No event tells who waits for room that its end, or the peer's, was shut down: it looks now and then.
+  constexpr base::nanoseconds first = 8'000'000, longest = 512'000'000;
+  for (base::nanoseconds step = first;; step = std::min(2 * step, longest)) {
+    const base::nanoseconds until = base::add_saturated(c.s.now(), step);
+    const long r = wait_event(c, d, std::min(deadline, until), exclusive);
+    if (r != -EAGAIN || until >= deadline) return r;
+    if (!still_open(c)) return -EBADF;
+    if (!is_stream(c.fd) || ended_for_sending(c.fd)) return 0;
+  }
 }
 
 bool ready_now(int fd, direction d) noexcept {

@@ -30,6 +30,7 @@ enum class op_kind : std::uint8_t {
 struct operation : base::list_node {
   op_kind kind = op_kind::poll;
   bool exclusive = false;  // of several, one is to be woken per event (readers, acceptors)
+  bool returns = false;    // was woken and found nothing: its place is before those that came later
   bool started = false;
   bool done = false;
   bool closed = false;      // its descriptor was closed: a cancelled result means EBADF
@@ -38,6 +39,7 @@ struct operation : base::list_node {
   bool ending = false;      // io_uring is asked to end it
   bool suspect = false;     // begun on what is remembered of the number, and not checked yet
   bool stale = false;       // it proved wrong: a cancelled result means ESTALE
+  bool behind = false;      // io_uring: the kernel gets it when those before it are over
   std::uint8_t moment = 0;  // of the beginning, if suspect; set by start
   int fd = -1;
   std::uint32_t generation = 0;  // of the descriptor; set by start

@@ -111,7 +111,11 @@ class reactor {
     op.started = true;
     op.done = false;
     op.generation = op.state->generation;
-    op.state->operations.push_back(&op);
+    if (__builtin_expect(op.returns, 0)) {
+      op.state->operations.push_front(&op);
+    } else {
+      op.state->operations.push_back(&op);
+    }
     ++pending_;
   }
   void ended(operation& op, long result) noexcept {

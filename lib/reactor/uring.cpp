@@ -13,11 +13,14 @@
 //     epoll set beside the ring, which the ring polls.
 // I4: a request whose descriptor is ready when it comes to wait is tried again a moment later, and until then
 //     a cancellation does not find it. So one that finds nothing is repeated while the operation goes on.
+// I5: of several polls or receives of one descriptor an event wakes the last first. So the kernel has one for
+//     each direction (`line`), the first that came; when it is over, the next in fd_state::operations.
 // Rejected: multishot recv (it takes data out of the socket before the user asked: MSG_PEEK, FIONREAD, fork
 // and passing the descriptor on would all see it), SQPOLL (a kernel thread burning a core).
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -90,11 +93,16 @@ class uring final : public reactor {
       if (op.kind == op_kind::poll) return start_edge(op);
       if (op.kind == op_kind::recv || op.kind == op_kind::recvmsg) return EOPNOTSUPP;  // they poll as well
     }
-    ::io_uring_sqe* sqe = next_sqe();
-    if (sqe == nullptr) return EAGAIN;
+    op.behind = has_others_before(op);
+    if (__builtin_expect(op.behind, 0)) {
+      ++behind_;
+    } else {
+      ::io_uring_sqe* sqe = next_sqe();
+      if (sqe == nullptr) return EAGAIN;
+      prepare(sqe, op);
+      ::io_uring_sqe_set_data64(sqe, reinterpret_cast<std::uint64_t>(&op));
+    }
     op.ending = false;
-    prepare(sqe, op);
-    ::io_uring_sqe_set_data64(sqe, reinterpret_cast<std::uint64_t>(&op));
     begun(op);
     if (op.suspect) suspect(table_, op);
     return 0;
@@ -105,11 +113,18 @@ class uring final : public reactor {
     // The ring itself took the file, not the number.
     if (op.holds == nullptr || op.holds(op)) return;
     op.stale = true;
+    if (op.behind) return end_behind(op, -ESTALE);
     cancel(op);
   }
 
   bool stop(operation& op) noexcept override {
     if (op.done) return true;
+    if (op.behind) {
+      --behind_;
+      op.behind = false;
+      ended(op, -ECANCELED);
+      return true;
+    }
     if (op.by_edge) {
       with_edges([&](reactor& e) { e.stop(op); });
       return true;
@@ -121,10 +136,15 @@ class uring final : public reactor {
   void forget(int fd, fd_state& s, std::uint32_t old, bool still_open) noexcept override {
     with_edges([&](reactor& e) { e.forget(fd, s, old, still_open); });
     bool any = false;
-    for (operation* op = s.operations.front(); op != nullptr; op = s.operations.after(op)) {
+    for (operation *op = s.operations.front(), *next; op != nullptr; op = next) {
+      next = s.operations.after(op);
       if (op->generation != old || op->closed) continue;
       op->closed = any = true;
-      cancel(*op);
+      if (op->behind) {
+        end_behind(*op, -EBADF);
+      } else {
+        cancel(*op);
+      }
     }
     // The file is held until the cancelled requests are gone, so they are run down now: the peer is to see
     // the end of the stream when close returns. Their fibers are woken by the next `wait`.
@@ -167,7 +187,7 @@ class uring final : public reactor {
     // A disk may take its time; the kernel has to do with that what it can.
     constexpr base::nanoseconds longest = 200'000'000;
     const base::nanoseconds until = base::monotonic_now() + longest;
-    while (pending_ > left && base::monotonic_now() < until) {
+    while (pending_ - behind_ > left && base::monotonic_now() < until) {
       ::io_uring_sqe* sqe = next_sqe();
       if (sqe == nullptr) break;
       ::io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
@@ -175,20 +195,17 @@ class uring final : public reactor {
       do {  // until nothing comes any more: then there may be some that it did not find (I4)
         ::__kernel_timespec t = {0, 10'000'000};
         enter(1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &t);
-      } while (reap() && pending_ > left && base::monotonic_now() < until);
+      } while (reap() && pending_ - behind_ > left && base::monotonic_now() < until);
     }
     running_down_ = false;
-    keeps_ = keeps && pending_ > left;  // what is cancelled later than that is kept too
+    keeps_ = keeps && pending_ - behind_ > left;  // what is cancelled later than that is kept too
   }
 
   void renew() noexcept override {
     while (operation* op = kept_.pop_front()) {
       // Closed by another thread meanwhile: the number may be another file's.
       op->closed = fd_owners()[op->fd].generation.load(std::memory_order_acquire) != op->generation;
-      const int error = op->closed ? EBADF : start(*op);
-      if (error == 0) continue;
-      op->result = -error;
-      op->complete(op);
+      if (const int error = op->closed ? EBADF : start(*op)) end_unstarted(*op, error);
     }
   }
 
@@ -253,6 +270,52 @@ class uring final : public reactor {
     }
     ++unsubmitted_;
     return sqe;
+  }
+
+  // The direction in which an operation stands in line; 0: it does not.
+  static std::uint32_t line(const operation& op) noexcept {
+    constexpr std::uint32_t in = EPOLLIN, out = EPOLLOUT;
+    if (op.kind == op_kind::poll) return op.exclusive ? op.events & (in | out) : 0;
+    const bool receives = op.kind == op_kind::recv || op.kind == op_kind::recvmsg;
+    return receives && (op.flags & MSG_OOB) == 0 ? in : 0;
+  }
+  bool has_others_before(const operation& op) noexcept {
+    if (__builtin_expect(op.state->operations.empty(), 1)) return false;
+    const std::uint32_t mine = line(op);
+    for (operation* one = op.state->operations.front(); one != nullptr; one = op.state->operations.after(one))
+      if (!one->behind && !one->by_edge && (line(*one) & mine) != 0 &&
+          one->generation == op.state->generation)
+        return true;
+    return false;
+  }
+
+  void end_behind(operation& op, long result) noexcept {
+    --behind_;
+    op.behind = false;
+    ended(op, result);
+    op.complete(&op);
+  }
+  operation* first_behind(const operation& over) noexcept {
+    const std::uint32_t which = line(over);
+    for (operation* op = over.state->operations.front(); op != nullptr; op = over.state->operations.after(op))
+      if (op->behind && op->generation == over.generation && (line(*op) & which) != 0) return op;
+    return nullptr;
+  }
+  // `over` was one of the kernel's. Who does not go to the kernel (edges) is in nobody's way.
+  void next_in_line(const operation& over) noexcept {
+    while (operation* op = first_behind(over)) {
+      --behind_;
+      op->behind = false;
+      ended(*op, 0);
+      if (running_down_ || keeps_) return kept_.push_back(op);
+      const int error = start(*op);
+      if (error == 0 && !op->by_edge) return;
+      if (error != 0) end_unstarted(*op, error);
+    }
+  }
+  void end_unstarted(operation& op, int error) noexcept {
+    op.result = -error;
+    op.complete(&op);
   }
 
   // Submits what is gathered and, as asked, waits. liburing's own calls loop and take more branches.
@@ -370,10 +433,12 @@ class uring final : public reactor {
             !(keeps_ && op->ending)) {
           ended(*op, cqe.res);
           if (keeps_) kept_.push_back(op);
+          if (__builtin_expect(behind_ != 0, 0)) next_in_line(*op);
           continue;
         }
         const int instead = op->closed ? -EBADF : op->stale ? -ESTALE : -ECANCELED;
         ended(*op, cqe.res == -ECANCELED ? instead : cqe.res);
+        if (__builtin_expect(behind_ != 0, 0)) next_in_line(*op);
         op->complete(op);
       }
     }
@@ -392,6 +457,7 @@ class uring final : public reactor {
   int wake_fd_ = -1;
   ::__kernel_timespec moment_times_[2] = {{0, moment_length}, {0, long_moment}};
   bool moment_runs_[2] = {};
+  unsigned behind_ = 0;  // operations that have others before them
   bool running_down_ = false;
   bool keeps_ = false;
   base::list<operation> kept_;  // done, as far as the kernel is concerned
