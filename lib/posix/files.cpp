@@ -10,6 +10,7 @@
 #include "posix/files.hpp"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -118,7 +119,14 @@ long at_position(call& c, const request& q) noexcept {
 // Terminals take a bounded piece while they poll as writable; a longer write would block inside.
 long on_other(call& c, const request& q, const iovec* v, long count, off_t at,
               base::nanoseconds deadline) noexcept {
-  while (!ready_now(c.fd, q.d)) {
+  // vmsplice(2) reads a FIFO without waiting, and tells its end from data that is still to come, which poll
+  // does not before the first writer. One that can be written as well has a writer, and vmsplice would write.
+  const bool is_fifo = q.d == direction::in && q.flags == 0 && kind_of(c) == fd_kind::pipe &&
+                       (sys::raw(SYS_fcntl, c.fd, F_GETFL) & O_ACCMODE) == O_RDONLY;
+  for (;;) {
+    const long got = is_fifo ? sys::raw(SYS_vmsplice, c.fd, sys::word(v), count, SPLICE_F_NONBLOCK) : -ENOSYS;
+    if (got >= 0 || got == -EFAULT) return got;
+    if (got != -EAGAIN && ready_now(c.fd, q.d)) break;
     const long r = wait_ready(c, q.d, deadline);
     if (r == -EPERM) break;
     if (r < 0) return r;
@@ -163,7 +171,8 @@ long transfer(call& c, const request& q) noexcept {
   base::nanoseconds deadline = base::never;
   bool asked = false, was_ready = false;
   bool& refuses_nowait = c.state->refuses_nowait[q.d == direction::out];
-  bool knows_nowait = !refuses_nowait;
+  // That it knows no positions is said before anything is waited for.
+  bool knows_nowait = !refuses_nowait || q.at != -1;
   std::size_t done = 0;
   // What has been transferred counts more than an error; the next call will see that.
   const auto result = [&](long r) noexcept {

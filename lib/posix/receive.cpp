@@ -15,6 +15,7 @@
 
 #include "posix/close.hpp"
 #include "posix/descriptor.hpp"
+#include "posix/peek.hpp"
 #include "posix/sockets.hpp"
 #include "posix/vector.hpp"
 #include "sys/raw.hpp"
@@ -184,6 +185,16 @@ long receive_enough(call& c, msghdr& m, int flags, std::size_t least) noexcept {
   }
 }
 
+// Of what may be no memory of the program's: the kernel says so.
+bool has_no_room(const mmsghdr& m) noexcept {
+  mmsghdr seen;
+  iovec v;
+  if (!peek(sys::word(&m), seen)) return false;
+  for (std::size_t i = 0; i < seen.msg_hdr.msg_iovlen; ++i)
+    if (!peek(sys::word(seen.msg_hdr.msg_iov + i), v) || v.iov_len != 0) return false;
+  return true;
+}
+
 long receive_message(call& c, msghdr* message, int flags) noexcept {
   const auto attempt = [&](int extra) {
     return sys::raw(SYS_recvmsg, c.fd, sys::word(message), flags | extra);
@@ -306,6 +317,7 @@ int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* tim
       if (r >= 0) r = 1;
     } else {
       patience p;
+      p.no_room = kind_of(c) == fd_kind::tcp && has_no_room(messages[got]);
       r = receive(
           c, now_flags, 0, p,
           [&](int extra) {
@@ -314,6 +326,7 @@ int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* tim
             return sys::raw(SYS_recvmmsg, fd, sys::word(messages + got), count - got, own, 0);
           },
           [](reactor::operation& op) { op.kind = reactor::op_kind::none; });
+      if (r == 0) messages[got].msg_len = 0, r = 1;  // there was no room, and it has waited
     }
     if (r < 0) return static_cast<int>(got > 0 ? static_cast<long>(got) : answer(r));
     for (long i = 0; i < r; ++i) note_received(messages[got + static_cast<unsigned>(i)].msg_hdr);

@@ -118,6 +118,14 @@ long splice_like(int in, const off64_t* at, int out, const char* name, size_t co
     // What cannot be read or written is said before anything is waited for.
     if (done == 0 && (!can_read(in) || !can_write(out) || (is_socket(from) && listens(in))))
       return make(count, flags);
+    // Between pipes the one that does not wait speaks for both, and one that is written to for an AF_UNIX
+    // socket.
+    if (kind_of(to) == fd_kind::pipe && kind_of(from) != fd_kind::tcp) {
+      const bool from_pipe = kind_of(from) == fd_kind::pipe;
+      if ((from_pipe && may_wait(from, direction::in, unused) != 0) ||
+          ((from_pipe || (is_socket(from) && is_unix(in))) && may_wait(to, direction::out, unused) != 0))
+        return done > 0 ? static_cast<long>(done) : -EAGAIN;
+    }
     // As the kernel: out of a pipe for data first, and else for room first, as it does not look before at
     // what it is to read from, which may be nothing that can be spliced.
     const bool data_is_next = kind_of(from) == fd_kind::pipe
@@ -172,6 +180,12 @@ ssize_t sendfile(int out, int in, off_t* at, size_t count) noexcept {
   const auto to_pipe = [&] {
     return kind_of(to) == fd_kind::pipe && may_wait(to, direction::out, deadline) == 0;
   };
+  // Of a pipe it wants room, though it has nothing to write.
+  if (count == 0 && (at == nullptr || !waits_in_poll(from)) && to_pipe()) {
+    if (can_read(in) && can_write(out))
+      if (const long r = wait_end(to, direction::out, from); r < 0) return answer(r);
+    return answer(plain());
+  }
   if (waits_in_poll(from) && (kind_holds(from) || waits_in_poll(from))) {
     if (at != nullptr || !to_pipe()) return answer(plain());  // ESPIPE, EINVAL
     if (kind_of(from) != fd_kind::pipe) return posix::splice(in, nullptr, out, nullptr, count, 0);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -335,4 +336,41 @@ COIR_ROW("FIFO: a hundred flows open a hundred") {
   }
   for (const std::string& path : paths) unlink(path.c_str());
   o.say("%d right", right.load());
+}
+
+COIR_ROW("FIFO: who reads before it ever had a writer finds its end, and waits once there is one") {
+  const fifo path;
+  const descriptor in(COIR_MUST(open(path.c_str(), O_RDONLY | O_NONBLOCK)));
+  set_nonblocking(in, false);
+  char data[16] = {};
+  for (int i = 0; i < 2; ++i) COIR_OBSERVE(o, read(in, data, sizeof data));
+  const descriptor both(COIR_MUST(open(path.c_str(), O_RDWR)));
+  {
+    flow reader("reader", [&](log& r) { COIR_OBSERVE(r, read(in, data, 3)); });
+    settle();
+    o.say("the reader %s", reader.state());
+    COIR_OBSERVE(o, write(both, "hello", 5));
+  }
+  COIR_OBSERVE(o, read(both, data, sizeof data));
+  {
+    flow reader("reader of both", [&](log& r) { COIR_OBSERVE(r, read(both, data, sizeof data)); });
+    settle();
+    o.say("the reader %s", reader.state());
+    COIR_OBSERVE(o, write(both, "again", 5));
+  }
+  o.say("%.5s", data);
+}
+
+COIR_ROW("FIFO: that it has no positions is said at once, also after it was read") {
+  const fifo path;
+  const descriptor both(COIR_MUST(open(path.c_str(), O_RDWR)));
+  char data[16] = {};
+  const iovec v = {data, sizeof data};
+  for (int i = 0; i < 2; ++i) {
+    COIR_OBSERVE(o, pread(both, data, sizeof data, 0));
+    COIR_OBSERVE(o, preadv(both, &v, 1, 0));
+    COIR_OBSERVE(o, pwrite(both, data, sizeof data, 0));
+    COIR_OBSERVE(o, write(both, "hello", 5));
+    COIR_OBSERVE(o, read(both, data, sizeof data));
+  }
 }

@@ -333,3 +333,19 @@ COIR_ROW("recv and read: room for 4 GiB is room") {
   }
   munmap(room, size);
 }
+
+COIR_ROW("recvmmsg: without room it waits once on TCP, and an end that comes is a message") {
+  both_ends e = make(kind::tcp);
+  flow reader("reader", [&](log& r) {
+    char none;
+    iovec v = {&none, 0};
+    mmsghdr m[2] = {};
+    for (mmsghdr& one : m) one.msg_hdr.msg_iov = &v, one.msg_hdr.msg_iovlen = 1;
+    COIR_OBSERVE(r, recvmmsg(e.a, m, 2, MSG_WAITFORONE, nullptr));
+  });
+  settle();
+  o.say("the reader %s", reader.state());
+  const linger hard = {1, 0};
+  COIR_MUST(setsockopt(e.b, SOL_SOCKET, SO_LINGER, &hard, sizeof hard));
+  e.b.close();
+}

@@ -170,3 +170,22 @@ COIR_ROW("error queue: one that nobody reads keeps no receiver from sleeping") {
   }
   o.check(processor_ms() - before < 60, "the waits take little time of the processor's");
 }
+
+COIR_ROW("shutdown: who waits for room hears of it, whichever end was shut down") {
+  for (const kind k : sockets)
+    for (const bool by_peer : {false, true}) {
+      // What TCP's peer does not want to read it sends nonetheless.
+      if (by_peer && k == kind::tcp) continue;
+      const both_ends e = make(k);
+      set_buffers(e.a, 16384);
+      const std::string much = pattern(3'000'000);
+      flow writer(name_of(k), [&](log& w) {
+        const ssize_t n = send(e.a, much.data(), much.size(), MSG_NOSIGNAL);
+        w.check(n > 0 && n < 3'000'000, "a part was sent");
+        COIR_OBSERVE(w, send(e.a, "x", 1, MSG_NOSIGNAL));
+      });
+      settle();
+      o.say("the writer %s", writer.state());
+      COIR_MUST(by_peer ? shutdown(e.b, SHUT_RD) : shutdown(e.a, SHUT_WR));
+    }
+}

@@ -368,3 +368,32 @@ COIR_ROW_WITH(own_process,
   o.say("%d signals", signals_here.load());
   COIR_MUST(setrlimit(RLIMIT_FSIZE, &before));
 }
+
+COIR_ROW("splice, tee: the pipe that does not wait speaks for both ends, and for an AF_UNIX socket") {
+  for (const bool reader_waits : {false, true}) {
+    const both_ends from = make(kind::pipe), to = make(kind::pipe);
+    set_nonblocking(reader_waits ? to.b : from.a, true);
+    COIR_OBSERVE(o, splice(from.a, nullptr, to.b, nullptr, 8, 0));
+    COIR_OBSERVE(o, tee(from.a, to.b, 8, 0));
+    fill(to.b);
+    write_all(from.b, "hello");
+    COIR_OBSERVE(o, splice(from.a, nullptr, to.b, nullptr, 8, 0));
+    COIR_OBSERVE(o, tee(from.a, to.b, 8, 0));
+  }
+  const both_ends from = make(kind::unix_stream), to = make(kind::pipe);
+  set_nonblocking(to.b, true);
+  COIR_OBSERVE(o, splice(from.a, nullptr, to.b, nullptr, 8, 0));
+}
+
+COIR_ROW("sendfile: of nothing to a full pipe it waits for room, and says before that what cannot be") {
+  const descriptor f = scratch_file("0123456789");
+  const both_ends e = make(kind::pipe);
+  COIR_OBSERVE(o, sendfile(e.a, f, nullptr, 0));
+  COIR_OBSERVE(o, sendfile(e.b, f, nullptr, 0));
+  fill(e.b);
+  flow writer("writer", [&](log& w) { COIR_OBSERVE(w, sendfile(e.b, f, nullptr, 0)); });
+  settle();
+  o.say("the writer %s", writer.state());
+  char data[65536];
+  COIR_OBSERVE(o, read(e.a, data, sizeof data));
+}
