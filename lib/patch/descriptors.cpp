@@ -42,7 +42,7 @@ COIR_HOOK int fcntl(int fd, int command, ...) {
   va_end(rest);
   if (COIR_COOPERATIVE_IN(files) && (command == F_SETLKW || command == F_OFD_SETLKW))
     return posix::lock_record(fd, command, reinterpret_cast<struct flock*>(argument));
-  return static_cast<int>(posix::note_control(command, real.fcntl(fd, command, argument)));
+  return static_cast<int>(posix::note_control(fd, command, real.fcntl(fd, command, argument)));
 }
 COIR_HOOK int fcntl64(int fd, int command, ...) {
   va_list rest;
@@ -57,6 +57,6 @@ COIR_HOOK int ioctl(int fd, unsigned long request, ...) noexcept {
   const long argument = va_arg(rest, long);
   va_end(rest);
   const int r = real.ioctl(fd, request, argument);
-  if (request == FIONBIO) posix::flags_changed();
+  if (request == FIONBIO) posix::flags_changed(fd);
   return r;
 }

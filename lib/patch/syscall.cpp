@@ -110,11 +110,11 @@ bool changing(long number, const arguments& a, long& result) noexcept {
         result = posix::lock_record(fd, second, pointer<struct flock>(a[2]));
         return true;
       }
-      result = posix::answer(posix::note_control(second, raw(number, a[0], a[1], a[2])));
+      result = posix::answer(posix::note_control(fd, second, raw(number, a[0], a[1], a[2])));
       return true;
     case SYS_ioctl:
       result = posix::answer(raw(number, a[0], a[1], a[2]));
-      if (static_cast<unsigned>(second) == FIONBIO) posix::flags_changed();
+      if (static_cast<unsigned>(second) == FIONBIO) posix::flags_changed(fd);
       return true;
     case SYS_setsockopt:
       result = raw(number, a[0], a[1], a[2], a[3], a[4]);

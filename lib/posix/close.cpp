@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
@@ -131,12 +132,41 @@ int dup3(int from, int to, int flags) noexcept {
   return sys::real.dup3(from, to, flags);
 }
 
-void flags_changed() noexcept {
-  reactor::flags_epoch.fetch_add(1, std::memory_order_acq_rel);
+namespace {
+
+// The latest change of flags_epoch by one of the numbers that are equal modulo their count; and by a socket
+// that has, or had, several numbers, so that it may be any.
+constexpr unsigned change_slots = 256;
+std::atomic<std::uint32_t> changes[change_slots];
+std::atomic<std::uint32_t> change_of_any{0};
+
+bool may_have_several_numbers(int fd) noexcept {
+  const reactor::fd_owner* owner = wait::owner_of(fd);
+  if (owner != nullptr && owner->made_here.load(std::memory_order_relaxed) ==
+                              reactor::private_epoch.load(std::memory_order_relaxed))
+    return false;
+  struct stat st;
+  return ::fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-long note_control(int command, long r) noexcept {
-  if (command == F_SETFL) flags_changed();
+}  // namespace
+
+void flags_changed(int fd) noexcept {
+  if (fd < 0) return;
+  const std::uint32_t epoch = reactor::flags_epoch.fetch_add(1, std::memory_order_acq_rel) + 1;
+  changes[static_cast<unsigned>(fd) % change_slots].store(epoch, std::memory_order_release);
+  if (may_have_several_numbers(fd)) change_of_any.store(epoch, std::memory_order_release);
+}
+
+bool flags_changed_since(int fd, std::uint32_t epoch) noexcept {
+  const auto later = [&](const std::atomic<std::uint32_t>& change) {
+    return static_cast<std::int32_t>(change.load(std::memory_order_acquire) - epoch) > 0;
+  };
+  return later(changes[static_cast<unsigned>(fd) % change_slots]) || later(change_of_any);
+}
+
+long note_control(int fd, int command, long r) noexcept {
+  if (command == F_SETFL) flags_changed(fd);
   if (r >= 0 && (command == F_DUPFD || command == F_DUPFD_CLOEXEC)) begins_anew(static_cast<int>(r));
   return r;
 }
@@ -145,7 +175,7 @@ void note_option(int fd, int level, int name, const void* value, bool done) noex
   constexpr int tcp_ulp = 31, tcp_fastopen_connect = 30;
   if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) {
     if (done) note_limit(fd, name, static_cast<const timeval*>(value)->tv_sec);
-    flags_changed();
+    flags_changed(fd);
   }
   if (level == SOL_SOCKET && name == SO_LINGER) linger_used.store(true, std::memory_order_relaxed);
   if (level == SOL_SOCKET && name == SO_RCVLOWAT) low_marks.store(true, std::memory_order_relaxed);
@@ -155,7 +185,7 @@ void note_option(int fd, int level, int name, const void* value, bool done) noex
 }
 
 void not_plain_tcp(int fd) noexcept {
-  flags_changed();
+  flags_changed(fd);
   if (scheduler* s = scheduler::existing()) {
     if (fd_state* state = s->fds().find(fd)) {
       state->kind = fd_kind::socket;

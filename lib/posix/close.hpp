@@ -33,10 +33,13 @@ int dup3(int from, int to, int flags) noexcept;
 // Whether a patched setsockopt ever set SO_LINGER; until then no close asks for it.
 extern std::atomic<bool> linger_used;
 
-// O_NONBLOCK, SO_RCVTIMEO or the like of some description changed: what is remembered of flags is asked anew.
-void flags_changed() noexcept;
+// O_NONBLOCK, SO_RCVTIMEO or the like of what the number names changed: what is remembered of flags is asked
+// anew.
+void flags_changed(int fd) noexcept;
+// Whether that happened to `fd`, or may have, since flags_epoch was `epoch`.
+bool flags_changed_since(int fd, std::uint32_t epoch) noexcept;
 // fcntl(2) with `command` has answered `r`, which is returned; setsockopt(2) was made.
-long note_control(int command, long r) noexcept;
+long note_control(int fd, int command, long r) noexcept;
 void note_option(int fd, int level, int name, const void* value, bool done) noexcept;
 // The stream may from now on return short reads that have not drained it (kernel TLS).
 void not_plain_tcp(int fd) noexcept;

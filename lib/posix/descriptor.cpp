@@ -15,7 +15,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "posix/close.hpp"
 #include "posix/limits.hpp"
+#include "posix/sockets.hpp"
 #include "sys/raw.hpp"
 #include "wait/forget.hpp"
 #include "wait/interrupt.hpp"
@@ -118,6 +120,8 @@ bool flags_known(const call& c) noexcept {
 // operation::holds: whether a call that began to wait for what is remembered of a socket may do so.
 bool may_still_wait(const reactor::operation& op) noexcept {
   if (!is_private(op.fd)) return true;  // then all was asked
+  // They may be other flags than when it began to wait: that goes on under the old ones.
+  if (flags_changed_since(op.fd, op.flags_epoch)) return true;
   const bool in = (op.events & EPOLLIN) != 0;
   timeval t = {};
   return !is_nonblocking(op.fd) && socket_option(op.fd, in ? SO_RCVTIMEO : SO_SNDTIMEO, t) &&
@@ -194,6 +198,7 @@ void trust(call& c, reactor::operation& op, direction d) noexcept {
   op.events = static_cast<std::uint32_t>(d);
   op.suspect = flags_known(c);
   op.holds = may_still_wait;
+  op.flags_epoch = c.state->flags_epoch;
 }
 
 long ask_again(call& c, direction d) noexcept {

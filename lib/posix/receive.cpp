@@ -125,8 +125,15 @@ void for_descriptors(msghdr& m, Each each) noexcept {
   }
 }
 
-bool brings_descriptors(msghdr& m) noexcept {
+// `m` has been received. Where there was no room for them, a flag that credentials set as well tells of them.
+bool brings_descriptors(const call& c, msghdr& m) noexcept {
   bool any = false;
+  if ((m.msg_flags & MSG_CTRUNC) != 0) {
+    int credentials = 0;
+    socklen_t size = sizeof credentials;
+    sys::raw(SYS_getsockopt, c.fd, SOL_SOCKET, SO_PASSCRED, sys::word(&credentials), sys::word(&size));
+    if (credentials == 0) return true;
+  }
   for_descriptors(m, [&](int) { any = true; });
   return any;
 }
@@ -179,7 +186,7 @@ long receive_enough(call& c, msghdr& m, int flags, std::size_t least) noexcept {
     m.msg_flags = now.msg_flags;
     m.msg_namelen = now.msg_namelen;
     m.msg_controllen = now.msg_controllen;
-    if (r == 0 || got >= least || brings_descriptors(now) || !rest.skip_to(got))
+    if (r == 0 || got >= least || brings_descriptors(c, now) || !rest.skip_to(got))
       return static_cast<long>(got);
     p.has_some = true;
   }

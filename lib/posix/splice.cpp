@@ -1,6 +1,7 @@
 // Transfers between two descriptors inside the kernel.
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -83,6 +84,13 @@ bool listens(int socket) noexcept {
          yes != 0;
 }
 
+// Whether a pipe to write to has lost its last reader.
+bool is_unread(int pipe) noexcept {
+  pollfd p = {pipe, 0, 0};
+  timespec none = {};
+  return sys::raw(SYS_ppoll, sys::word(&p), 1, sys::word(&none), 0, 8) == 1 && (p.revents & POLLERR) != 0;
+}
+
 // Repeats `make(count, flags)` with SPLICE_F_NONBLOCK, waiting in between.
 //
 // That flag is about pipes. A blocking TCP socket to read from is looked at first; one to write to gets a
@@ -116,7 +124,8 @@ long splice_like(int in, const off64_t* at, int out, const char* name, size_t co
     if (r != -EAGAIN || (done > 0 && !ready_now(in, direction::in)))
       return done > 0 ? static_cast<long>(done) : r;
     // What cannot be read or written is said before anything is waited for.
-    if (done == 0 && (!can_read(in) || !can_write(out) || (is_socket(from) && listens(in))))
+    if (done == 0 && (!can_read(in) || !can_write(out) || (is_socket(from) && listens(in)) ||
+                      (kind_of(to) == fd_kind::pipe && is_unread(out))))
       return make(count, flags);
     // Between pipes the one that does not wait speaks for both, and one that is written to for an AF_UNIX
     // socket.

@@ -42,8 +42,9 @@ struct operation : base::list_node {
   bool behind = false;      // io_uring: the kernel gets it when those before it are over
   std::uint8_t moment = 0;  // of the beginning, if suspect; set by start
   int fd = -1;
-  std::uint32_t generation = 0;  // of the descriptor; set by start
-  std::uint32_t events = 0;      // EPOLLIN, EPOLLOUT, EPOLLPRI …
+  std::uint32_t generation = 0;   // of the descriptor; set by start
+  std::uint32_t flags_epoch = 0;  // when what it holds was asked, if suspect
+  std::uint32_t events = 0;       // EPOLLIN, EPOLLOUT, EPOLLPRI …
   int flags = 0;
   void* buffer = nullptr;
   std::size_t size = 0;

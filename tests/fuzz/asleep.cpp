@@ -43,9 +43,4 @@ bool asleep(pid_t process) {
   return true;
 }
 
-bool asleep_or_over(pid_t process) {
-  const char state = state_in("/proc/" + std::to_string(process) + "/stat");
-  return state != 'R' && state != 'D';
-}
-
 }  // namespace fuzz

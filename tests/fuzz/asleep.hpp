@@ -5,9 +5,7 @@
 
 namespace fuzz {
 
-// Whether all threads of the process sleep.
+// Whether all threads of the process sleep; so if it has ended.
 bool asleep(pid_t process);
-// The same of a child's child, which may have ended or be no more.
-bool asleep_or_over(pid_t process);
 
 }  // namespace fuzz

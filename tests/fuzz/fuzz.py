@@ -176,6 +176,7 @@ class Hosts:
 
 
 USUAL_CALM, LONG_CALM = 200, 2000
+LONGEST_SHRINK_S = 40
 LATE = "late\n"
 
 
@@ -218,9 +219,10 @@ class Judge:
             return steps, None
         fewest = steps
         size = max(1, len(steps) // 2)
+        until = time.monotonic() + LONGEST_SHRINK_S
         while size >= 1:
             at = 0
-            while at < len(fewest):
+            while at < len(fewest) and time.monotonic() < until:
                 fewer = fewest[:at] + fewest[at + size:]
                 if fewer and self.differs(host, fewer, brief=True):
                     fewest = fewer
@@ -296,8 +298,11 @@ def main():
             one(seed)
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for going in [pool.submit(some) for _ in range(options.jobs)]:
-            going.result()
+        going = [pool.submit(some) for _ in range(options.jobs)]
+        while concurrent.futures.wait(going, 20).not_done:
+            print(f"{calls} calls in {programs} programs so far, {found} differences", file=sys.stderr, flush=True)
+        for one_of_them in going:
+            one_of_them.result()
     hosts.close()
     print(f"{calls} calls in {programs} programs on each of {', '.join(names)}, {judge.late} of them too late "
           f"for their limits: {found} differences")

@@ -205,7 +205,7 @@ bool say_when_calm(pid_t process, const channel& c) {
   for (long spent_us = 0, pause_us = 100; calm_looks < 2; spent_us += pause_us) {
     if (spent_us > most_us) return false;
     bool calm = asleep(process);
-    for (const pid_t one : children) calm = calm && (one == 0 || asleep_or_over(one));
+    for (const pid_t one : children) calm = calm && (one == 0 || asleep(one));
     calm_looks = calm ? calm_looks + 1 : 0;
     // What looks too often keeps it from its work.
     pause_us = calm ? 20 : std::min(pause_us + pause_us / 4 + 20, 5000L);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -332,4 +333,44 @@ COIR_ROW("flags: coir adds neither TCP_NODELAY nor close-on-exec nor keep-alive"
     o.say("keep-alive %d", value);
     o.say("descriptor flags %d", fcntl(fd, F_GETFD));
   }
+}
+
+COIR_ROW("O_NONBLOCK and SO_RCVTIMEO: set while a call waits, they are for the calls after it") {
+  for (const kind k : {kind::tcp, kind::unix_stream, kind::unix_datagram, kind::udp, kind::pipe})
+    for (const bool by_another_number : {false, true})
+      for (const int way : {0, 1, 2}) {
+        if (way == 2 && k == kind::pipe) continue;
+        const both_ends e = make(k);
+        const descriptor other(COIR_MUST(dup(e.a)));
+        const int by = by_another_number ? other : e.a;
+        char data[16];
+        // Once before, so that what the descriptor is may be known when it waits.
+        write_all(e.b, "x");
+        COIR_OBSERVE(o, read(e.a, data, sizeof data));
+        flow reader(name_of(k), [&](log& r) {
+          char got[16];
+          COIR_OBSERVE(r, read(e.a, got, sizeof got));
+        });
+        settle();
+        int on = 1;
+        const timeval soon = {0, 5000};
+        if (way == 0) COIR_MUST(fcntl(by, F_SETFL, O_NONBLOCK));
+        if (way == 1) COIR_MUST(ioctl(by, FIONBIO, &on));
+        if (way == 2) COIR_MUST(setsockopt(by, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon));
+        nap(40);
+        o.say("the reader %s", reader.state());
+        COIR_OBSERVE(o, recv(e.a, data, sizeof data, MSG_PEEK));
+        write_all(e.b, "hello");
+      }
+  const listener l;
+  flow acceptor("acceptor", [&](log& r) {
+    const descriptor got(accept(l.fd, nullptr, nullptr));
+    r.check(got >= 0, "a connection");
+  });
+  settle();
+  set_nonblocking(l.fd, true);
+  nap(40);
+  o.say("the acceptor %s", acceptor.state());
+  const descriptor c = tcp_socket();
+  COIR_MUST(connect(c, l.where(), listener::size));
 }

@@ -7,6 +7,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <cstring>
+
 #include "../row.hpp"
 #include "../things.hpp"
 
@@ -348,4 +350,34 @@ COIR_ROW("recvmmsg: without room it waits once on TCP, and an end that comes is 
   const linger hard = {1, 0};
   COIR_MUST(setsockopt(e.b, SOL_SOCKET, SO_LINGER, &hard, sizeof hard));
   e.b.close();
+}
+
+COIR_ROW("MSG_WAITALL: descriptors that come with a byte end it, also where there is no room for them") {
+  const both_ends e = make(kind::unix_stream);
+  char byte = 'x';
+  iovec v = {&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr m = {};
+  m.msg_iov = &v;
+  m.msg_iovlen = 1;
+  m.msg_control = control;
+  m.msg_controllen = sizeof control;
+  cmsghdr* h = CMSG_FIRSTHDR(&m);
+  h->cmsg_level = SOL_SOCKET;
+  h->cmsg_type = SCM_RIGHTS;
+  h->cmsg_len = CMSG_LEN(sizeof(int));
+  const int passed = e.a;
+  std::memcpy(CMSG_DATA(h), &passed, sizeof passed);
+  COIR_OBSERVE(o, sendmsg(e.b, &m, 0));
+  char got[16];
+  COIR_OBSERVE(o, recv(e.a, got, sizeof got, MSG_WAITALL));
+  // Credentials do not.
+  const int on = 1;
+  COIR_MUST(setsockopt(e.a, SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
+  flow reader("reader", [&](log& r) { COIR_OBSERVE(r, recv(e.a, got, 4, MSG_WAITALL)); });
+  for (int i = 0; i < 4; ++i) {
+    settle();
+    o.say("the reader %s", reader.state());
+    write_all(e.b, "y");
+  }
 }

@@ -397,3 +397,16 @@ COIR_ROW("sendfile: of nothing to a full pipe it waits for room, and says before
   char data[65536];
   COIR_OBSERVE(o, read(e.a, data, sizeof data));
 }
+
+COIR_ROW("splice, sendfile: to a pipe that nobody reads fails before anything is waited for") {
+  const counted_signal counted(SIGPIPE);
+  for (const kind k : {kind::tcp, kind::unix_stream, kind::unix_packets}) {
+    const both_ends from = make(k);
+    both_ends to = make(kind::pipe);
+    to.a.close();
+    o.say("%s", name_of(k));
+    COIR_OBSERVE(o, splice(from.a, nullptr, to.b, nullptr, 8, 0));
+    COIR_OBSERVE(o, sendfile(to.b, from.a, nullptr, 8));
+  }
+  o.say("%d signals", signals_here.load());
+}
