@@ -18,14 +18,19 @@ namespace {
 // What one call of the kernel takes at most.
 constexpr std::size_t most_bytes = 0x7ffff000;
 
+int take_error(int fd) noexcept {
+  int error = 0;
+  socklen_t size = sizeof error;
+  sys::raw(SYS_getsockopt, fd, SOL_SOCKET, SO_ERROR, sys::word(&error), sys::word(&size));
+  return error;
+}
+
 // What a send that waited says when it finds the connection over. AF_UNIX tells who waits for room what ended
 // it, and sends no signal; who asks anew hears EPIPE and gets one.
 template <class TryNow>
 long ended_connection(call& c, int flags, TryNow try_now) noexcept {
   if (!is_unix(c.fd)) return try_now(0, flags | MSG_DONTWAIT);  // once more, for the signal
-  int error = 0;
-  socklen_t size = sizeof error;
-  sys::raw(SYS_getsockopt, c.fd, SOL_SOCKET, SO_ERROR, sys::word(&error), sys::word(&size));
+  const int error = take_error(c.fd);
   return error != 0 ? -error : -EPIPE;
 }
 
@@ -42,7 +47,12 @@ long transmit(call& c, int flags, Total total, TryNow try_now) noexcept {
   for (;;) {
     // The kernel sends no SIGPIPE to whom it can tell a partial count.
     long r = try_now(done, flags | MSG_DONTWAIT | (done > 0 || waited ? MSG_NOSIGNAL : 0));
-    if (__builtin_expect(r == -EPIPE && waited && done == 0, 0)) r = ended_connection(c, flags, try_now);
+    if (__builtin_expect(r == -EPIPE && waited, 0)) {
+      if (done == 0)
+        r = ended_connection(c, flags, try_now);
+      else if (is_unix(c.fd))
+        take_error(c.fd);  // as the kernel, though it tells the count
+    }
     // It has begun to connect, perhaps with the first bytes: a call that may wait is over when that is.
     if (__builtin_expect(r == -EINPROGRESS || (connects && r >= 0), 0) && is_internet(c.fd) &&
         is_stream(c.fd)) {

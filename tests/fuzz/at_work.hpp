@@ -1,6 +1,7 @@
 // Which numbers calls are at work on, for those that must not be made beside others.
 #pragma once
 
+#include <limits.h>
 #include <sys/stat.h>
 
 #include <atomic>
@@ -44,6 +45,13 @@ long receive_from(int number, bool looks_only, Receive receive) {
   peeking[number] -= looks_only;
   errno = error;
   return r;
+}
+
+// Of a long write to a named FIFO coir's reader sees pieces of PIPE_BUF.
+inline bool torn(int number, const char* fifo_path, int bytes) {
+  struct stat s = {}, named = {};
+  return bytes > PIPE_BUF && fstat(number, &s) == 0 && stat(fifo_path, &named) == 0 &&
+         s.st_ino == named.st_ino;
 }
 
 }  // namespace fuzz

@@ -483,7 +483,7 @@ const operation operations[] = {
     READS("pread", "fd size", B, pread(fd[A], room, room.size, 0)),
     CALL("recvmsg", "fd size 0-5", receive_message(c, A, B, C)),
     CALL("recvmmsg", "fd size 0-1", receive_several(c, A, B, C)),
-    WRITES("write", "fd size", B, write(fd[A], room, room.size)),
+    WRITES("write", "fd size", B, torn(fd[A], fifo_path, B) ? -2 : write(fd[A], room, room.size)),
     WRITES("send", "fd size 0-2", B, send(fd[A], room, room.size, send_flags[C])),
     CALL("sendmsg", "fd size 0-2", send_message(c, A, B, C)),
     CALL("sendmmsg", "fd size", send_several(c, A, B)),

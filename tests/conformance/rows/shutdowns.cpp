@@ -152,6 +152,22 @@ COIR_ROW(
   }
 }
 
+COIR_ROW("end of a connection: a send that has sent a part takes the error with it") {
+  both_ends e = make(kind::unix_stream);
+  set_buffers(e.a, 16384);
+  const std::string much = pattern(300'000);
+  flow writer("writer", [&](log& w) {
+    const ssize_t n = send(e.a, much.data(), much.size(), MSG_NOSIGNAL);
+    w.check(n > 0 && n < 300'000, "a part was sent");
+    pollfd p = {e.a, POLLIN, 0};
+    COIR_OBSERVE(w, poll(&p, 1, 0));
+    w.say("%x", static_cast<unsigned>(p.revents));
+    COIR_OBSERVE(w, send(e.a, "x", 1, MSG_NOSIGNAL));
+  });
+  settle();
+  e.b.close();
+}
+
 COIR_ROW("error queue: one that nobody reads keeps no receiver from sleeping") {
   const descriptor s(COIR_MUST(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)));
   const int on = 1;
