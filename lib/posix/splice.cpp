@@ -196,8 +196,11 @@ ssize_t sendfile(int out, int in, off_t* at, size_t count) noexcept {
     return answer(plain());
   }
   if (waits_in_poll(from) && (kind_holds(from) || waits_in_poll(from))) {
-    if (at != nullptr || !to_pipe()) return answer(plain());  // ESPIPE, EINVAL
-    if (kind_of(from) != fd_kind::pipe) return posix::splice(in, nullptr, out, nullptr, count, 0);
+    if (at != nullptr) return answer(plain());  // ESPIPE
+    // Also to one that does not wait: then the socket still does.
+    if (kind_of(to) == fd_kind::pipe && kind_of(from) != fd_kind::pipe)
+      return posix::splice(in, nullptr, out, nullptr, count, 0);
+    if (!to_pipe()) return answer(plain());  // EINVAL
     // EINVAL, once there is room.
     if (can_read(in) && can_write(out))
       if (const long r = wait_end(to, direction::out, from); r < 0) return answer(r);

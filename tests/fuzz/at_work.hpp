@@ -20,6 +20,10 @@ inline bool others_at_work_on(int number) {
   return has_counts(number) && at_work[number] > 1;
 }
 
+inline bool used_by_a_call(int number) {
+  return has_counts(number) && at_work[number] > 0;
+}
+
 // Whether calls are at work on another number of the same file: who waited longest is told from who else does
 // by the number.
 inline bool others_by_another_number(int number) {

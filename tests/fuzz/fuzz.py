@@ -177,7 +177,7 @@ class Hosts:
 
 USUAL_CALM, LONG_CALM = 200, 2000
 LONGEST_SHRINK_S = 40
-LATE = "late\n"
+LATE, HUNG = "late\n", "hung\n"
 
 
 class Judge:
@@ -192,7 +192,7 @@ class Judge:
         shown = {name: self.hosts.run(name, steps, calm_us) for name in self.names}
         if LATE in (plain, *shown.values()):
             self.late += 1
-        return [name for name in self.names if plain != LATE and shown[name] not in (plain, LATE)]
+        return [name for name in self.names if plain not in (LATE, HUNG) and shown[name] not in (plain, LATE)]
 
     def differs(self, host, steps, brief=False):
         """What a host showed in three runs and threads never in many, patiently; None if there is no such thing."""
@@ -207,7 +207,7 @@ class Judge:
         plain = set()
         for some in ways[:2] if brief else ways:
             plain.update(self.at_once.map(lambda way: self.hosts.run("plain", steps, *way), some))
-            if any(told in plain for told in seen):
+            if HUNG in plain or any(told in plain for told in seen):
                 return None
         plain.discard(LATE)
         return (max(seen, key=seen.count), sorted(plain, key=len)[0]) if plain else None

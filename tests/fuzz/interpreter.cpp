@@ -241,7 +241,7 @@ std::string run_in_child(const program& p) {
   bool hung = false;
   for (;;) {
     pollfd ready[2] = {{out[0], POLLIN, 0}, {c.questions[0], POLLIN, 0}};
-    if (poll(ready, 2, 10'000) == 0) {
+    if (poll(ready, 2, 4'000) == 0) {
       hung = true;
       break;
     }

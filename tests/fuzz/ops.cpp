@@ -587,6 +587,8 @@ std::string rest() {
       all += "closed";
     } else if (fstat(fd[i], &s) == 0 && S_ISREG(s.st_mode)) {
       all += "file " + std::to_string(s.st_size) + " at " + std::to_string(lseek(fd[i], 0, SEEK_CUR));
+    } else if (S_ISFIFO(s.st_mode) && used_by_a_call(fd[i])) {
+      all += "in use";  // a splice that waits has the pipe's lock
     } else if (ioctl(fd[i], FIONREAD, &n) == 0) {
       all += std::to_string(n);
     }

@@ -410,3 +410,18 @@ COIR_ROW("splice, sendfile: to a pipe that nobody reads fails before anything is
   }
   o.say("%d signals", signals_here.load());
 }
+
+COIR_ROW("sendfile, splice: to a pipe that does not wait they wait for the socket all the same") {
+  for (const kind k : {kind::tcp, kind::udp, kind::unix_stream})
+    for (const bool by_splice : {false, true}) {
+      const both_ends from = make(k), to = make(kind::pipe);
+      set_nonblocking(to.b, true);
+      flow writer(std::string(name_of(k)), [&](log& w) {
+        if (by_splice) COIR_OBSERVE(w, splice(from.a, nullptr, to.b, nullptr, 8, 0));
+        if (!by_splice) COIR_OBSERVE(w, sendfile(to.b, from.a, nullptr, 8));
+      });
+      settle();
+      o.say("the writer %s", writer.state());
+      write_all(from.b, "hello");
+    }
+}
