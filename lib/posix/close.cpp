@@ -84,7 +84,8 @@ void begins_anew(int fd) noexcept {
 
 void forget_range(unsigned first, unsigned last) noexcept {
   const auto seen = static_cast<unsigned>(reactor::descriptors_seen.load(std::memory_order_relaxed));
-  for (unsigned fd = first; fd < seen && fd <= last; ++fd) forget(static_cast<int>(fd));
+  for (unsigned fd = first; fd < seen && fd <= last; ++fd)
+    if (!sys::is_own_fd(static_cast<int>(fd))) forget(static_cast<int>(fd));
 }
 
 long close_raw(int fd) noexcept {

@@ -15,6 +15,7 @@
 #include "posix/elsewhere.hpp"
 #include "posix/patience.hpp"
 #include "posix/signals.hpp"
+#include "sys/own_fds.hpp"
 #include "sys/raw.hpp"
 #include "sys/real.hpp"
 #include "wait/interrupt.hpp"
@@ -39,10 +40,11 @@ long wait_for_child(pid_t pid, bool stops_too, recheck& again, const char* name)
   scheduler& s = *scheduler::existing();
   if (!stops_too) {
     if (const int error = wait::interrupt_errno(*s.current())) return -error;
-    const long fd = sys::raw(SYS_pidfd_open, pid, 0);
+    const int fd = sys::adopt_fd(sys::raw(SYS_pidfd_open, pid, 0));
     if (fd >= 0) {
-      const long r = wait_for_pidfd(static_cast<int>(fd), name);
-      posix::close(static_cast<int>(fd));
+      const long r = wait_for_pidfd(fd, name);
+      sys::disown_fd(fd);
+      posix::close(fd);
       return r;
     }
   }

@@ -223,3 +223,26 @@ COIR_ROW("by number: splice and sendmmsg look at both ends after a wait") {
     o.check(bytes_waiting(spliced ? next.a : other.a) == 0, "the next owner got nothing");
   }
 }
+
+COIR_ROW_WITH(own_process | one_thread,
+              "by number: who waits for a child takes none of the low ones, and none that others close") {
+  const int lowest = COIR_MUST(dup(2));
+  close(lowest);
+  const pid_t child = COIR_MUST(fork());
+  if (child == 0) {
+    pause();
+    _exit(0);
+  }
+  flow waiter("waiter", [&](log& w) {
+    int status = 0;
+    w.check(waitpid(child, &status, 0) == child, "the child");
+    w.say("signal %d", WTERMSIG(status));
+  });
+  settle();
+  const int next = COIR_MUST(dup(2));
+  o.check(next == lowest, "the lowest number is free");
+  closefrom(lowest);
+  settle();
+  o.say("the waiter %s", waiter.state());
+  kill(child, SIGKILL);
+}
