@@ -190,8 +190,8 @@ ssize_t sendfile(int out, int in, off_t* at, size_t count) noexcept {
     return kind_of(to) == fd_kind::pipe && may_wait(to, direction::out, deadline) == 0;
   };
   // Of a pipe it wants room, though it has nothing to write.
-  if (count == 0 && (at == nullptr || !waits_in_poll(from)) && to_pipe()) {
-    if (can_read(in) && can_write(out))
+  if (count == 0 && (at == nullptr || !waits_in_poll(from)) && kind_of(to) == fd_kind::pipe) {
+    if (to_pipe() && can_read(in) && can_write(out))
       if (const long r = wait_end(to, direction::out, from); r < 0) return answer(r);
     return answer(plain());
   }

@@ -390,6 +390,14 @@ COIR_ROW("sendfile: of nothing to a full pipe it waits for room, and says before
   const both_ends e = make(kind::pipe);
   COIR_OBSERVE(o, sendfile(e.a, f, nullptr, 0));
   COIR_OBSERVE(o, sendfile(e.b, f, nullptr, 0));
+  const both_ends other = make(kind::pipe), socket = make(kind::unix_packets);
+  for (const int end : {+other.a, +other.b}) {
+    set_nonblocking(end, true);
+    COIR_OBSERVE(o, sendfile(end, socket.a, nullptr, 0));
+    COIR_OBSERVE(o, sendfile(end, f, nullptr, 0));
+  }
+  fill(other.b);
+  COIR_OBSERVE(o, sendfile(other.b, f, nullptr, 0));
   fill(e.b);
   flow writer("writer", [&](log& w) { COIR_OBSERVE(w, sendfile(e.b, f, nullptr, 0)); });
   settle();
