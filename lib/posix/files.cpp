@@ -5,8 +5,8 @@
 //                  at their position: one real call, which alone takes the kernel's lock on it. Here if it is
 //                  sure to find its data in memory, else on a helper thread. A part now and the rest later
 //                  would let others who share the position (fibers, threads, processes) in between
-// others           that know no RWF_NOWAIT (terminals, named FIFOs, inotify): wait for readiness, then the
-// plain call
+// others           that know no RWF_NOWAIT (terminals, inotify, writes to named FIFOs): wait for readiness,
+//                  then the plain call; a named FIFO is read by vmsplice, which need not wait
 #include "posix/files.hpp"
 
 #include <errno.h>

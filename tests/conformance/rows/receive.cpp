@@ -7,10 +7,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include <cstring>
-
 #include "../row.hpp"
 #include "../things.hpp"
+#include "control_message.hpp"
 
 using namespace conformance;
 
@@ -354,21 +353,11 @@ COIR_ROW("recvmmsg: without room it waits once on TCP, and an end that comes is 
 
 COIR_ROW("MSG_WAITALL: descriptors that come with a byte end it, also where there is no room for them") {
   const both_ends e = make(kind::unix_stream);
-  char byte = 'x';
-  iovec v = {&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr m = {};
-  m.msg_iov = &v;
-  m.msg_iovlen = 1;
-  m.msg_control = control;
-  m.msg_controllen = sizeof control;
-  cmsghdr* h = CMSG_FIRSTHDR(&m);
-  h->cmsg_level = SOL_SOCKET;
-  h->cmsg_type = SCM_RIGHTS;
-  h->cmsg_len = CMSG_LEN(sizeof(int));
+  control_message with_one;
   const int passed = e.a;
-  std::memcpy(CMSG_DATA(h), &passed, sizeof passed);
-  COIR_OBSERVE(o, sendmsg(e.b, &m, 0));
+  with_one.v.iov_len = 1;
+  with_one.carry(&passed, 1);
+  COIR_OBSERVE(o, sendmsg(e.b, &with_one.m, 0));
   char got[16];
   COIR_OBSERVE(o, recv(e.a, got, sizeof got, MSG_WAITALL));
   // Credentials do not.
